@@ -1,0 +1,6 @@
+"""``python -m distilcli``."""
+
+from distilcli.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Backends: model runtimes behind one protocol."""

@@ -1,0 +1,91 @@
+"""The backend seam: what a model runtime must do, and how one is chosen. Imports no runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from distilcli.config import DecodeOptions, EngineOptions, changed
+from distilcli.errors import UsageError, closest
+from distilcli.types import Hypothesis, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distilcli.tokens import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a loaded backend is and can do.
+
+    `refused` maps a name of `DecodeOptions` that this backend cannot honour to the reason. `batch_size` is
+    the number of windows it likes to get at once. `notes` say how an ``auto`` choice was made.
+    """
+
+    backend: str
+    device: str
+    compute_type: str
+    n_mels: int
+    batch_size: int = 1
+    refused: dict[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """A loaded model. Decodes windows; knows no retries, no long-form, no files."""
+
+    tokenizer: Tokenizer
+    capabilities: Capabilities
+
+    def decode(self, windows: Sequence[Window], options: DecodeOptions) -> list[Hypothesis]:
+        """One hypothesis per window, in order. `Window.language` is set for multilingual models."""
+        ...
+
+    def detect_language(self, windows: Sequence[Window]) -> list[dict[str, float]]:
+        """Probability of each language code per window, most likely first; empty for English-only models."""
+        ...
+
+    def close(self) -> None:
+        """Release the model; calling it twice is harmless."""
+        ...
+
+
+BACKENDS = {
+    "ctranslate2": "distilcli.backends.ct2:load",
+    "transformers": "distilcli.backends.hf:load",
+}
+"""Name -> ``module:factory``; a factory takes (model folder, EngineOptions, assistant folder or None)."""
+
+FORMATS = {"ctranslate2": "ctranslate2", "transformers": "transformers"}
+"""Backend -> the model format that it reads."""
+
+
+def check_name(backend: str) -> None:
+    """Raise `UsageError` with the closest name when no such backend exists."""
+    if backend not in BACKENDS:
+        raise UsageError(
+            f"--backend must be one of {', '.join(BACKENDS)}, not '{backend}'{closest(backend, BACKENDS)}"
+        )
+
+
+def load_backend(folder: Path, options: EngineOptions, assistant: Path | None = None) -> Backend:
+    """Load the model in `folder` with the backend that `options` names."""
+    check_name(options.backend)
+    module, factory = BACKENDS[options.backend].split(":")
+    backend: Backend = getattr(import_module(module), factory)(folder, options, assistant)
+    return backend
+
+
+def check_options(capabilities: Capabilities, options: DecodeOptions) -> None:
+    """Raise `UsageError` for the first changed option that the backend cannot honour."""
+    refused = capabilities.refused or {}
+    for name in changed(options):
+        if name in refused:
+            raise UsageError(
+                f"--{name.replace('_', '-')} cannot be used with the {capabilities.backend} backend: "
+                f"{refused[name]}",
+                hint="leave the option out, or choose the other --backend",
+            )

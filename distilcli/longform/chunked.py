@@ -1,0 +1,96 @@
+"""Overlapping windows of a fixed length, decoded independently and merged (Distil-Whisper paper, section 5).
+
+The cutting is that of Transformers' pipeline with ``chunk_length_s``. Knows no backend, no file and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from distilcli.config import ChunkedOptions, TranscribeOptions
+from distilcli.longform.base import Flow, Step
+from distilcli.longform.merge import Chunk, Merger, Piece
+from distilcli.longform.segments import is_silent, segment
+from distilcli.tokens import Tokenizer
+from distilcli.types import SAMPLE_RATE, Audio, Hypothesis, Segment, Span, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One window of a recording: first and last sample, and its overlaps with its neighbours in samples."""
+
+    start: int
+    stop: int
+    stride_left: int
+    stride_right: int
+
+
+def cuts(n_samples: int, options: ChunkedOptions) -> Iterator[Cut]:
+    """Windows that cover `n_samples`; every sample outside an overlap lies in exactly one of them."""
+    length = round(options.chunk_length * SAMPLE_RATE)
+    stride = round(options.overlap * SAMPLE_RATE)
+    for start in range(0, n_samples, length - 2 * stride):
+        stop = min(start + length, n_samples)
+        is_last = start + length >= n_samples
+        left = stride if start else 0
+        if stop - start > left:
+            yield Cut(start, stop, left, 0 if is_last else stride)
+        if is_last:
+            return
+
+
+def chunked(audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions) -> Flow:
+    """Ask for a batch of windows at a time; yields the segments that no later window can change."""
+    merger = Merger(tokenizer.vocab)
+    ready: list[Segment] = []
+    position = 0.0
+    window: Window | None = None
+    hypothesis: Hypothesis | None = None
+    for batch in _batches(cuts(len(audio.samples), options.chunked), options.chunked.batch_size):
+        windows = [_window(audio, cut, options.language) for cut in batch]
+        answers = yield Step(tuple(ready), tuple(windows), position)
+        ready = []
+        for cut, window, hypothesis in zip(batch, windows, answers, strict=True):
+            silent = is_silent(hypothesis, options.fallback)
+            for piece in merger.add(_chunk(cut, () if silent else hypothesis.tokens)):
+                ready += _segments(piece, window, hypothesis, tokenizer)
+        position = (batch[-1].stop - batch[-1].stride_right) / SAMPLE_RATE
+    if window is not None and hypothesis is not None:
+        for piece in merger.finish():
+            ready += _segments(piece, window, hypothesis, tokenizer)
+    yield Step(tuple(ready), (), audio.duration)
+
+
+def _batches(items: Iterator[Cut], size: int) -> Iterator[list[Cut]]:
+    batch: list[Cut] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _window(audio: Audio, cut: Cut, language: str | None) -> Window:
+    span = Span(cut.start / SAMPLE_RATE, cut.stop / SAMPLE_RATE)
+    return Window(audio=audio, span=span, language=language, isolated=True)
+
+
+def _chunk(cut: Cut, tokens: tuple[int, ...]) -> Chunk:
+    return Chunk(
+        tokens=tokens,
+        length=(cut.stop - cut.start) / SAMPLE_RATE,
+        stride_left=cut.stride_left / SAMPLE_RATE,
+        stride_right=cut.stride_right / SAMPLE_RATE,
+    )
+
+
+def _segments(piece: Piece, window: Window, hypothesis: Hypothesis, tokenizer: Tokenizer) -> list[Segment]:
+    """The segment of a piece, times relative to the window that closed it; a missing end is the window's."""
+    offset = window.span.start
+    start = offset if piece.start is None else piece.start
+    end = max(start, window.span.end) if piece.end is None else piece.end
+    final = segment(window, hypothesis, (start - offset, end - offset, piece.tokens), tokenizer)
+    return [] if final is None else [final]
