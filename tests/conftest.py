@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 # One thread per library: the suite shares small machines, and every result here is independent of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Spools and the unpacked bundled model stay inside the checkout, in a folder that git ignores.
+os.environ["DISTILCLI_CACHE"] = str(Path(__file__).parents[1] / ".cache" / "tests" / "distilcli")
 
 
 @pytest.fixture(autouse=True)

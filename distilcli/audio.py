@@ -1,0 +1,150 @@
+"""Recordings from a path, standard input or a URL, as `Audio` of bounded memory. Knows no model, no text."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distilcli import __version__, features, media
+from distilcli.errors import InputError
+from distilcli.media import Probe, Track
+from distilcli.spool import Spool, copy, temporary_file
+from distilcli.types import SAMPLE_RATE, Audio
+
+__all__ = ["STDIN", "Probe", "Track", "from_array", "open_audio", "probe"]
+
+STDIN = "-"
+"""The source that stands for standard input."""
+
+_TIMEOUT = 30.0  # seconds that a server may stay silent
+
+
+@contextmanager
+def open_audio(
+    source: str | Path,
+    *,
+    n_mels: int = 80,
+    track: int | None = None,
+    progress: Callable[[float, float | None], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[Audio]:
+    """A recording, decoded into a nameless file of the cache folder that lives as long as the context.
+
+    `source` is a path, ``-`` for standard input, or an http(s) URL; `track` chooses an audio track, counted
+    from 1. The samples are those of faster-whisper's `decode_audio`; `Audio.log_mel_peak` is known for
+    `n_mels`. `progress` hears the seconds decoded so far and the recording's length (None where unknown);
+    `warn` hears of damage that cost a part of the recording. Raises `InputError` where there is no usable
+    audio, and `EnvironmentProblem` where the cache folder cannot be written.
+    """
+    name = _name(source)
+    with Spool() as spool:
+        with _opened(source) as file:
+            for block in media.decode(file, name, track, warn or _ignore):
+                spool.append(block.samples)
+                if progress:
+                    progress(len(spool) / SAMPLE_RATE, block.total)
+        audio = Audio(name, spool)
+        features.peak(audio, n_mels)
+        yield audio
+
+
+def probe(source: str | Path) -> Probe:
+    """Tracks and duration of a recording, from its headers; a URL is fetched whole. Raises `InputError`."""
+    with _opened(source) as file:
+        return media.probe_file(file, _name(source))
+
+
+def from_array(samples: ArrayLike, name: str) -> Audio:
+    """A recording from 16 kHz mono samples in memory, shape (n,): floats in [-1, 1], or int16."""
+    array = np.asarray(samples)
+    if array.ndim != 1 or not len(array):
+        raise InputError(f"{name}: expected mono samples of shape (n,), found shape {array.shape}")
+    if array.dtype == np.int16:
+        return Audio(name, array.astype(np.float32) / np.float32(32768))
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{name}: expected float or int16 samples, found {array.dtype}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: some samples are not finite numbers")
+    return Audio(name, array.astype(np.float32, copy=False))
+
+
+def _ignore(message: str) -> None:
+    """The listener of a caller who did not ask."""
+
+
+def _name(source: str | Path) -> str:
+    return "standard input" if source == STDIN else str(source)
+
+
+def _opened(source: str | Path) -> AbstractContextManager[IO[bytes]]:
+    if isinstance(source, str):
+        if source == STDIN:
+            return _standard_input()
+        if source.lower().startswith(("http://", "https://")):
+            return _fetched(source)
+    return _file(Path(source))
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        if path.is_dir():
+            raise InputError(
+                f"{path}: expected a recording, found a folder", hint=f"name its files: {path}/*"
+            )
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read by this user", hint=f"chmod u+r '{path}'") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{str(path)!r}: cannot be opened: {error}") from error
+    with file:
+        if file.seekable():
+            yield file
+        else:  # a named pipe, as of a shell's <(command)
+            with temporary_file() as spooled:
+                copy(file, spooled)
+                yield spooled
+
+
+@contextmanager
+def _standard_input() -> Iterator[IO[bytes]]:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError(
+            "standard input: expected a recording, found a terminal", hint="distilcli transcribe - < FILE"
+        )
+    with temporary_file() as spooled:  # most containers need to seek
+        copy(sys.stdin.buffer, spooled)
+        yield spooled
+
+
+@contextmanager
+def _fetched(url: str) -> Iterator[IO[bytes]]:
+    with temporary_file() as spooled:
+        _fetch(url, spooled)
+        yield spooled
+
+
+def _fetch(url: str, file: IO[bytes]) -> None:
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": f"distilcli/{__version__}"})
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+            expected = response.headers.get("Content-Length")
+            size = copy(response, file)
+    except urllib.error.HTTPError as error:
+        raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise InputError(f"{url}: cannot be fetched: {reason}") from error
+    if expected is not None and size < int(expected):
+        raise InputError(f"{url}: the connection ended after {size} of {expected} bytes")
