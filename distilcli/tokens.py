@@ -6,7 +6,6 @@ Source: openai/whisper `whisper/tokenizer.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,7 +151,11 @@ class Tokenizer:
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self.vocab = Vocab(tokenizer.get_vocab_size())
+        last = tokenizer.token_to_id("<|notimestamps|>")
+        if last is None:
+            raise ModelError("expected Whisper's tokenizer, found one without <|notimestamps|>")
+        # Counted, not looked up: tokenizers of early checkpoints leave the timestamps out.
+        self.vocab = Vocab(last + 1 + N_TIMESTAMPS)
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
@@ -170,12 +173,15 @@ class Tokenizer:
             tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception for every kind of damage
             raise ModelError(f"{path} is not a readable tokenizer: {error}") from error
-        found = cls(tokenizer)
+        try:
+            found = cls(tokenizer)
+        except ModelError as error:
+            raise ModelError(f"{path} does not fit: {error.message}") from error
         for name, token in (
             ("<|startoftranscript|>", found.vocab.sot),
             ("<|0.00|>", found.vocab.timestamp_begin),
         ):
-            if tokenizer.token_to_id(name) != token:
+            if tokenizer.token_to_id(name) not in (token, None):
                 raise ModelError(f"{path} is not a Whisper tokenizer: expected {name} at id {token}")
         return found
 
@@ -207,27 +213,3 @@ class Tokenizer:
             (vocab.transcribe, vocab.translate, vocab.sot, vocab.sot_prev, vocab.sot_lm, vocab.no_speech)
         )
         return tuple(sorted(chosen))
-
-
-def n_mels_of(folder: Path) -> int:
-    """Mel bands that a model folder (Hugging Face or CTranslate2 format) expects: 80 or 128.
-
-    Raises:
-        ModelError: neither ``preprocessor_config.json`` nor ``config.json`` says, or the number is another.
-    """
-    for name, key in (("preprocessor_config.json", "feature_size"), ("config.json", "num_mel_bins")):
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")).get(key)
-        except ValueError as error:
-            raise ModelError(f"{path} is not valid JSON: {error}") from error
-        if found in (80, 128):
-            return int(found)
-        if found is not None:
-            raise ModelError(f"{path} asks for {found} mel bands; Whisper models have 80 or 128")
-    raise ModelError(
-        f"the model folder {folder} does not say how many mel bands it expects: "
-        "preprocessor_config.json is missing"
-    )

@@ -22,7 +22,8 @@ class Capabilities:
     """What a loaded backend is and can do.
 
     `refused` maps a name of `DecodeOptions` that this backend cannot honour to the reason. `batch_size` is
-    the number of windows it likes to get at once. `notes` say how an ``auto`` choice was made.
+    the number of windows it likes to get at once. A `greedy_only` backend (speculative decoding) has no beam
+    search. `notes` say how an ``auto`` choice was made.
     """
 
     backend: str
@@ -31,6 +32,7 @@ class Capabilities:
     n_mels: int
     batch_size: int = 1
     refused: dict[str, str] | None = None
+    greedy_only: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -63,6 +65,16 @@ FORMATS = {"ctranslate2": "ctranslate2", "transformers": "transformers"}
 """Backend -> the model format that it reads."""
 
 
+COMPUTE_TYPES = {
+    "ctranslate2": (
+        *("auto", "default", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
+        *("int16", "float16", "bfloat16", "float32"),
+    ),
+    "transformers": ("auto", "float32", "float16", "bfloat16", "int8", "int4"),
+}
+"""Backend -> number formats that it knows; whether a device has one shows when the model is loaded."""
+
+
 def check_name(backend: str) -> None:
     """Raise `UsageError` with the closest name when no such backend exists."""
     if backend not in BACKENDS:
@@ -71,9 +83,31 @@ def check_name(backend: str) -> None:
         )
 
 
+def check_engine(options: EngineOptions) -> None:
+    """Raise `UsageError` for what the backend could never honour; needs no model and no library."""
+    check_name(options.backend)
+    known = COMPUTE_TYPES[options.backend]
+    if options.compute_type not in known:
+        raise UsageError(
+            f"--compute-type must be one of {', '.join(known)} with the {options.backend} backend, "
+            f"not '{options.compute_type}'{closest(options.compute_type, known)}"
+        )
+    foreign = {
+        "--attention": options.attention is not None,
+        "--compile": options.compile,
+        "--assistant-model": options.assistant_model is not None,
+        "--device mps": options.device == "mps",
+    }
+    flag = next((name for name, given in foreign.items() if given), None)
+    if options.backend == "ctranslate2" and flag:
+        raise UsageError(
+            f"{flag} cannot be used with the ctranslate2 backend", hint="add --backend transformers"
+        )
+
+
 def load_backend(folder: Path, options: EngineOptions, assistant: Path | None = None) -> Backend:
     """Load the model in `folder` with the backend that `options` names."""
-    check_name(options.backend)
+    check_engine(options)
     module, factory = BACKENDS[options.backend].split(":")
     backend: Backend = getattr(import_module(module), factory)(folder, options, assistant)
     return backend
@@ -81,6 +115,11 @@ def load_backend(folder: Path, options: EngineOptions, assistant: Path | None = 
 
 def check_options(capabilities: Capabilities, options: DecodeOptions) -> None:
     """Raise `UsageError` for the first changed option that the backend cannot honour."""
+    if capabilities.greedy_only and options.temperature == 0 and options.beam_size > 1:
+        raise UsageError(
+            f"--assistant-model decodes greedily and cannot search with {options.beam_size} beams",
+            hint="add --beam-size 1",
+        )
     refused = capabilities.refused or {}
     for name in changed(options):
         if name in refused:

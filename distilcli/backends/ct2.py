@@ -1,0 +1,265 @@
+"""The CTranslate2 backend: fast on CPU (int8) and CUDA. Knows no retries, no long-form, no files.
+
+Tokens equal faster-whisper's for the same features, prompt and options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+from ctranslate2.models import Whisper, WhisperGenerationResult
+from numpy.typing import NDArray
+
+from distilcli.backends.base import Capabilities, check_engine
+from distilcli.backends.ct2_engine import (
+    check_vocabulary,
+    pick_device,
+    start_typed,
+    storage,
+    translated,
+)
+from distilcli.backends.device import cpu_threads
+from distilcli.backends.encoder_cache import EncoderCache
+from distilcli.backends.prompts import last_initial_timestamp, new_tokens, prompt_of
+from distilcli.config import DecodeOptions, EngineOptions
+from distilcli.features import log_mel
+from distilcli.model_folder import inspect
+from distilcli.tokens import Tokenizer
+from distilcli.types import Hypothesis, Window
+
+SEED = 0
+"""Seed of sampling: a rerun of the same command gives the same text."""
+
+_SMALL_MODEL = 400 * 2**20  # bytes of weights that may be held twice, see `Ct2Backend._workers`
+
+Features = NDArray[np.float32]
+
+
+def load(folder: Path, options: EngineOptions, assistant: Path | None = None) -> Ct2Backend:
+    """Load a model folder in CTranslate2 format.
+
+    Raises:
+        UsageError: an option that CTranslate2 cannot honour.
+        EnvironmentProblem: the device is missing, or a library that it needs.
+        ModelError: the folder is incomplete, damaged, or contradicts itself.
+    """
+    check_engine(options)
+    device, index = pick_device(options)
+    threads = cpu_threads(options.threads)
+    facts = inspect(folder, "ctranslate2")
+    tokenizer = Tokenizer.from_folder(folder)
+    check_vocabulary(folder, tokenizer)
+
+    def start(compute_type: str, workers: int = 1) -> Whisper:
+        with translated(folder):
+            return Whisper(
+                str(folder),
+                device=device,
+                device_index=index,
+                compute_type=compute_type,
+                inter_threads=workers,
+                intra_threads=1 if workers > 1 else threads,
+            )
+
+    model, notes = start_typed(start, device, index, options.compute_type)
+    size = (folder / "model.bin").stat().st_size
+    return Ct2Backend(
+        model,
+        tokenizer,
+        Capabilities(
+            backend="ctranslate2",
+            device=device if device == "cpu" else f"{device}:{index}",
+            compute_type=model.compute_type,
+            n_mels=facts.n_mels,
+            batch_size=16 if device == "cuda" else 8,
+            notes=notes,
+        ),
+        folder=folder,
+        start_workers=(lambda: start(model.compute_type, threads))
+        if device == "cpu" and threads > 1 and size <= _SMALL_MODEL
+        else None,
+        workers=threads,
+    )
+
+
+class Ct2Backend:
+    """A Whisper model in CTranslate2. `encoded_windows` counts the encoder's work."""
+
+    def __init__(
+        self,
+        model: Whisper,
+        tokenizer: Tokenizer,
+        capabilities: Capabilities,
+        *,
+        folder: Path,
+        start_workers: Callable[[], Whisper] | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.capabilities = capabilities
+        self._model: Whisper | None = model
+        self._folder = folder
+        self._start_workers = start_workers
+        self._pool: Whisper | None = None
+        self._threads = ThreadPoolExecutor(workers)
+        self._cache: EncoderCache[Features] = EncoderCache()
+
+    @property
+    def encoded_windows(self) -> int:
+        """Windows that went through the encoder so far."""
+        return self._cache.encoded_windows
+
+    def decode(self, windows: Sequence[Window], options: DecodeOptions) -> list[Hypothesis]:
+        """One hypothesis per window, in order; see `Backend.decode`."""
+        prompts = [prompt_of(window, self.tokenizer.vocab, options) for window in windows]
+        encoded = self._cache.get(windows, self._encode)
+        with translated(self._folder):
+            results = self._search(encoded, prompts, options)
+        return [
+            Hypothesis(
+                tokens=tuple(result.sequences_ids[0]),
+                avg_logprob=_avg_logprob(result, _length_penalty(options)),
+                no_speech_prob=result.no_speech_prob,
+                temperature=options.temperature,
+                language=window.language,
+            )
+            for window, result in zip(windows, results, strict=True)
+        ]
+
+    def detect_language(self, windows: Sequence[Window]) -> list[dict[str, float]]:
+        """Probability of each language per window; see `Backend.detect_language`."""
+        if not windows or not self.tokenizer.vocab.multilingual:
+            return [{} for _ in windows]
+        encoded = self._cache.get(windows, self._encode)
+        with translated(self._folder):
+            found = self._main.detect_language(storage(np.stack(encoded)))
+        return [{token.strip("<|>"): probability for token, probability in ranking} for ranking in found]
+
+    def close(self) -> None:
+        """Release the model and the threads."""
+        self._threads.shutdown()
+        self._cache.clear()
+        self._model = self._pool = None
+
+    @property
+    def _main(self) -> Whisper:
+        assert self._model is not None, "the backend is closed"
+        return self._model
+
+    def _workers(self, windows: int) -> Whisper | None:
+        """The model with one thread for each of several workers, when that suits this many windows.
+
+        Threads that work on windows of their own never wait for each other. CTranslate2 fixes the threads
+        when a model is loaded, so this is a second copy of the weights: only for small models, which gain
+        most.
+        """
+        if windows > 1 and self._pool is None and self._start_workers is not None:
+            self._pool = self._start_workers()
+        return self._pool if windows > 1 else None
+
+    def _encode(self, windows: Sequence[Window]) -> list[Features]:
+        """Encoder output of each window, shape (1500, d_model), in main memory."""
+        n_mels = self.capabilities.n_mels
+        on_gpu = self.capabilities.device != "cpu"
+        workers = self._workers(len(windows))
+
+        def encode(batch: Sequence[Window]) -> Features:
+            mel = np.stack([log_mel(window, n_mels) for window in batch])
+            with translated(self._folder):
+                output = (workers or self._main).encode(storage(mel), to_cpu=on_gpu)
+                return np.asarray(output.to(ctranslate2.DataType.float32))
+
+        if on_gpu:
+            return list(encode(windows))
+        each = ([window] for window in windows)
+        batches = self._threads.map(encode, each) if workers else map(encode, each)
+        return [batch[0] for batch in batches]
+
+    def _search(
+        self, encoded: Sequence[Features], prompts: Sequence[list[int]], options: DecodeOptions
+    ) -> list[WhisperGenerationResult]:
+        """Generate for every window; the windows of one call must have prompts of one length."""
+        if options.temperature > 0:
+            # A worker's random numbers go on from call to call: one worker, one window after the other.
+            ctranslate2.set_random_seed(SEED)
+            return [
+                self._generate(self._main, [features], [prompt], options)[0]
+                for features, prompt in zip(encoded, prompts, strict=True)
+            ]
+        workers = self._workers(len(encoded))
+        groups: dict[int, list[int]] = {}
+        for position, prompt in enumerate(prompts):
+            groups.setdefault(position if workers else len(prompt), []).append(position)
+        started = [
+            self._generate(
+                workers or self._main,
+                [encoded[position] for position in group],
+                [prompts[position] for position in group],
+                options,
+                asynchronous=True,
+            )
+            for group in groups.values()
+        ]
+        found = {
+            position: pending.result()
+            for group, batch in zip(groups.values(), started, strict=True)
+            for position, pending in zip(group, batch, strict=True)
+        }
+        return [found[position] for position in range(len(prompts))]
+
+    def _generate(
+        self,
+        model: Whisper,
+        encoded: Sequence[Features],
+        prompts: Sequence[list[int]],
+        options: DecodeOptions,
+        asynchronous: bool = False,
+    ) -> list[WhisperGenerationResult]:
+        n_new = new_tokens(prompts[0], options)
+        given = len(prompts[0]) - 1  # CTranslate2 counts the prompt without its last token
+        if options.temperature > 0:
+            search = {
+                "beam_size": 1,
+                "num_hypotheses": options.best_of,
+                "sampling_topk": 0,
+                "sampling_temperature": options.temperature,
+            }
+        else:
+            search = {"beam_size": options.beam_size, "patience": options.patience}
+        return model.generate(  # type: ignore[no-any-return]  # the library has no annotations
+            storage(np.stack(encoded)),
+            prompts,
+            asynchronous=asynchronous,
+            length_penalty=_length_penalty(options),
+            repetition_penalty=options.repetition_penalty,
+            no_repeat_ngram_size=options.no_repeat_ngram_size,
+            # CTranslate2 stops after min(max_length / 2, max_length - given) tokens.
+            max_length=max(2 * n_new, n_new + given),
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_blank=options.suppress_blank,
+            suppress_tokens=self.tokenizer.suppressed(options.suppress_tokens),
+            max_initial_timestamp_index=last_initial_timestamp(options),
+            **search,
+        )
+
+
+def _length_penalty(options: DecodeOptions) -> float:
+    """0 for greedy search, where nothing is ranked: the score of an empty text would be divided by 0."""
+    return 0.0 if options.temperature == 0 and options.beam_size == 1 else options.length_penalty
+
+
+def _avg_logprob(result: WhisperGenerationResult, length_penalty: float) -> float:
+    """The score, which is a sum divided by ``length ** penalty`` without end-of-text, as a mean with it.
+
+    An empty text loses its score to a division by 0, so it wins a ranking only when every candidate is empty:
+    then it was as good as certain.
+    """
+    length = len(result.sequences_ids[0])
+    if not np.isfinite(result.scores[0]):
+        return 0.0
+    return float(result.scores[0] * length**length_penalty / (length + 1))

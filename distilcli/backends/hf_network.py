@@ -1,0 +1,87 @@
+"""One Whisper network of Transformers: encode, start from a prompt, take a step. Knows no search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
+
+
+@dataclass(slots=True, eq=False)
+class State:
+    """Where the decoder stands: `logits` of the next token (rows, vocabulary), and its keys and values."""
+
+    logits: torch.Tensor
+    encoded: torch.Tensor
+    cache: EncoderDecoderCache
+
+    def repeat(self, times: int) -> None:
+        """Every row `times` times, next to each other."""
+        rows = range(self.logits.shape[0])
+        self.select([row for row in rows for _ in range(times)])
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order."""
+        index = torch.tensor(rows, device=self.logits.device)
+        self.logits = self.logits[index]
+        self.encoded = self.encoded[index]
+        self.cache.batch_select_indices(index)
+
+    def reorder(self, rows: Sequence[int]) -> None:
+        """As `select`, when every row stays with its window: what was read from the audio stays in place."""
+        index = torch.tensor(rows, device=self.logits.device)
+        self.logits = self.logits[index]
+        self.cache.self_attention_cache.batch_select_indices(index)
+
+    def forget(self, tokens: int) -> None:
+        """Take back the last `tokens` steps; `logits` are then out of date."""
+        self.cache.crop(-tokens)
+
+
+class Network:
+    """A loaded model; all tensors live on its device."""
+
+    def __init__(self, model: WhisperForConditionalGeneration, *, compiled: bool = False) -> None:
+        self.model = model
+        self.device = model.device
+        self.dtype = model.dtype
+        self._encoder: Any = model.model.encoder  # torch.compile returns a callable of no particular class
+        self._decoder: Any = model.model.decoder
+        if compiled:
+            self._encoder = torch.compile(self._encoder, dynamic=True)
+            self._decoder = torch.compile(self._decoder, dynamic=True)
+
+    def encode(self, mel: torch.Tensor) -> torch.Tensor:
+        """Log-mel (batch, n_mels, 3000) to encoder output (batch, 1500, d_model)."""
+        output: torch.Tensor = self._encoder(mel.to(self.device, self.dtype)).last_hidden_state
+        return output
+
+    def start(self, encoded: torch.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[State, torch.Tensor]:
+        """The state after the prompts, and the logits after each of their tokens.
+
+        `encoded` is (batch, 1500, d_model), all prompts have one length, the logits are
+        (batch, prompt, vocabulary).
+        """
+        state = State(torch.empty(0), encoded, EncoderDecoderCache(DynamicCache(), DynamicCache()))
+        logits = self.step(state, torch.tensor(prompts, device=self.device))
+        return state, logits
+
+    def step(self, state: State, tokens: torch.Tensor) -> torch.Tensor:
+        """Read `tokens` (rows, n); returns the logits after each of them (rows, n, vocabulary)."""
+        hidden = self._decoder(
+            input_ids=tokens,
+            encoder_hidden_states=state.encoded,
+            past_key_values=state.cache,
+            use_cache=True,
+        ).last_hidden_state
+        logits: torch.Tensor = self.model.proj_out(hidden)
+        state.logits = logits[:, -1]
+        return logits
+
+    def same_encoder(self, other: Network) -> bool:
+        """Whether both networks turn audio into the same output."""
+        mine, theirs = (network.model.model.encoder.state_dict() for network in (self, other))
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)

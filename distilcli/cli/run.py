@@ -1,0 +1,249 @@
+"""One run of ``distilcli transcribe``: check, load, transcribe, write, and say how it ended.
+
+Imported inside the command's body only: it brings the pipeline, and with it numpy and the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distilcli import models
+from distilcli.audio import probe
+from distilcli.backends.base import Backend, load_backend
+from distilcli.cli import outputs, stdout
+from distilcli.cli.events import EventStream
+from distilcli.cli.inputs import STDIN, expand, is_url, problems
+from distilcli.cli.interrupt import Interrupted, stoppable
+from distilcli.cli.progress import Reporter, TextPrinter, reporter
+from distilcli.cli.request import Request
+from distilcli.errors import (
+    AllInputsFailed,
+    DistilError,
+    InputError,
+    NoInputError,
+    OutputError,
+    SomeInputsFailed,
+    UsageError,
+)
+from distilcli.pipeline import Listener, check, transcribe_many
+from distilcli.types import Segment, Transcript
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """What is known of a run while it goes on. `failed` maps a source to its error."""
+
+    request: Request
+    sources: list[str]
+    usable: list[str]
+    targets: outputs.Targets
+    failed: dict[str, DistilError]
+    done: list[str] = field(default_factory=list)
+    writer: outputs.FileWriter | None = None
+    events: EventStream | None = None
+
+
+def transcribe(request: Request) -> None:
+    """Carry out a request.
+
+    Raises:
+        DistilError: how the run ended, where it did not end well.
+    """
+    run = _prepared(request)
+    events = run.events
+    try:
+        _guarded(run)
+        outcome = _outcome(run)
+    except DistilError as error:
+        outcome = error
+    if events:
+        events.run_done(len(run.sources), list(run.failed), outcome.exit_code if outcome else 0)
+    if outcome:
+        raise outcome
+
+
+def _prepared(request: Request) -> _Run:
+    """Everything that can be refused before a model is loaded."""
+    output = request.output
+    sources = expand(request.inputs)
+    failed = problems(sources)
+    usable = [source for source in sources if source not in failed]
+    if not usable:
+        raise _nothing_usable(failed)
+    if output.to_stdout and len(usable) > 1 and output.formats[0] not in ("txt", "json"):
+        raise UsageError(
+            f"-o - cannot join {len(usable)} recordings into one {output.formats[0]} document",
+            hint="write files with -o DIR, or join -f txt or -f json",
+        )
+    folder = Path(output.folder or ".")
+    targets = outputs.plan(usable, () if output.to_stdout else output.formats, folder)
+    if output.formats and not output.to_stdout:
+        outputs.check_folder(folder, targets)
+    events = EventStream() if output.events else None
+    if events:
+        events.plan(usable, targets, request.model)
+    return _Run(request, sources, usable, targets, failed, events=events)
+
+
+def _guarded(run: _Run) -> None:
+    """Transcribe; whatever stops the run, finished segments are kept."""
+    request = run.request
+    report = reporter(
+        request.progress,
+        quiet=request.quiet,
+        alone=len(run.sources) == 1,
+        durations=lambda: _durations(run.usable),
+    )
+    try:
+        with report, stoppable(report.note, lambda: _kept(run)):
+            for source, error in run.failed.items():
+                report.error(source, error)
+                if run.events:
+                    run.events.file_failed(source, error)
+            _work(run, report)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(stop, _kept(run)) from stop
+    except BaseException:
+        _kept(run)
+        raise
+
+
+def _work(run: _Run, report: Reporter) -> None:
+    request = run.request
+    backend, info = _load(request, report)
+    try:
+        options = request.options_for(info)
+        check(backend, options)
+        capabilities = backend.capabilities
+        label = f"{capabilities.backend} {capabilities.compute_type} on {capabilities.device}"
+        report.note(f"model {info.name}: {label}")
+        for note in capabilities.notes:
+            report.note(note)
+        blank = Transcript(
+            segments=(),
+            language=options.language if backend.tokenizer.vocab.multilingual else "en",
+            duration=0.0,
+            model=info.name,
+            backend=label,
+            task=options.decode.task,
+        )
+        run.writer = outputs.FileWriter(run.targets, blank, report.note)
+        listener = _Broadcast(run, run.writer, [*_printers(run, info.name, report), report])
+        transcribe_many(run.usable, backend, options, listener, track=request.audio_track)
+    finally:
+        backend.close()
+
+
+def _load(request: Request, report: Reporter) -> tuple[Backend, models.ModelInfo]:
+    engine = request.engine
+
+    def resolve(name: str) -> models.ModelInfo:
+        return models.resolve(name, engine.backend, offline=request.offline, on_event=report.fetched)
+
+    info = resolve(request.model)
+    assistant = resolve(engine.assistant_model).folder if engine.assistant_model else None
+    return load_backend(info.folder, engine, assistant), info
+
+
+def _printers(run: _Run, model: str, report: Reporter) -> list[Listener]:
+    """Who writes to stdout, and who shows text as it comes."""
+    output, verbose = run.request.output, run.request.verbose
+    if run.events:
+        assert run.writer is not None
+        run.events.written = run.writer.written
+        return [run.events]
+    if not output.formats:
+        return [TextPrinter(run.usable, stdout.write, times=verbose)]
+    found: list[Listener] = []
+    if output.to_stdout:
+        found.append(outputs.DocumentPrinter(run.usable, output.formats[0], model))
+    if verbose:
+        found.append(TextPrinter(run.usable, lambda line: report.note(line.rstrip()), times=True))
+    return found
+
+
+def _durations(sources: Sequence[str]) -> Mapping[str, float]:
+    """Seconds of the recordings that can tell from their headers, for the time left of the whole run."""
+    found: dict[str, float] = {}
+    for source in sources:
+        if source == STDIN or is_url(source):
+            continue
+        try:
+            found[source] = probe(source).duration or 0.0
+        except InputError:
+            # The run itself reports it when this recording's turn comes.
+            found[source] = 0.0
+    return found
+
+
+class _Broadcast(Listener):
+    """Tells the file writer, then the others; a result that cannot be written makes a failed recording."""
+
+    def __init__(self, run: _Run, writer: outputs.FileWriter, others: Sequence[Listener]) -> None:
+        self._run, self._writer, self._others = run, writer, others
+        self._all: list[Listener] = [writer, *others]
+
+    def file_started(self, source: str, duration: float) -> None:
+        self._tell(lambda one: one.file_started(source, duration))
+
+    def language(self, source: str, code: str, probability: float) -> None:
+        self._tell(lambda one: one.language(source, code, probability))
+
+    def segment(self, source: str, segment: Segment) -> None:
+        self._tell(lambda one: one.segment(source, segment))
+
+    def progress(self, source: str, seconds: float) -> None:
+        self._tell(lambda one: one.progress(source, seconds))
+
+    def warning(self, message: str) -> None:
+        self._tell(lambda one: one.warning(message))
+
+    def file_done(self, source: str, transcript: Transcript) -> None:
+        try:
+            self._writer.file_done(source, transcript)
+        except OutputError as error:
+            self._run.failed[source] = error
+            for one in self._others:
+                one.file_failed(source, error)
+            return
+        self._run.done.append(source)
+        for one in self._others:
+            one.file_done(source, transcript)
+
+    def file_failed(self, source: str, error: DistilError) -> None:
+        self._run.failed[source] = error
+        self._tell(lambda one: one.file_failed(source, error))
+
+    def _tell(self, news: Callable[[Listener], None]) -> None:
+        for one in self._all:
+            news(one)
+
+
+def _kept(run: _Run) -> str:
+    """Save what is finished of unfinished recordings; a clause for the message that says so."""
+    done = [f"{len(run.done)} of {len(run.sources)} recordings are done"] if len(run.sources) > 1 else []
+    saved = run.writer.save_partials() if run.writer else []
+    return "".join(f"; {clause}" for clause in [*done, *saved])
+
+
+def _nothing_usable(failed: Mapping[str, DistilError]) -> NoInputError:
+    first = next(iter(failed.values()))
+    if len(failed) == 1:
+        return NoInputError(first.message, hint=first.hint)
+    reasons = "; ".join(error.message for error in failed.values())
+    return NoInputError(f"none of the {len(failed)} inputs can be used: {reasons}")
+
+
+def _outcome(run: _Run) -> DistilError | None:
+    """The error that a finished run ends with; None when every recording is done."""
+    if not run.failed:
+        return None
+    if len(run.sources) == 1:
+        return next(iter(run.failed.values()))
+    names = ", ".join(run.failed)
+    message = f"{len(run.failed)} of {len(run.sources)} recordings failed: {names}"
+    if all(isinstance(error, OutputError) for error in run.failed.values()):
+        return OutputError(message)
+    return SomeInputsFailed(message) if run.done else AllInputsFailed(message)

@@ -1,0 +1,169 @@
+"""Conversion for CTranslate2: same answers as the checkpoint, and none of upstream's traps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distilcli.converters.ct2 import convert
+from distilcli.errors import EnvironmentProblem, ModelError, OutputError
+from distilcli.model_folder import inspect
+from distilcli.tokens import Vocab
+from tests.support.checkpoint import change_json, tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "tiny"
+    return tiny_checkpoint(folder, layers=(2, 1), heads=[[0, 1], [7, 0], [0, 9]])
+
+
+@pytest.fixture(scope="module")
+def converted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("converted") / "tiny"
+    convert(checkpoint, target)
+    return target
+
+
+@pytest.fixture
+def source(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "tiny"))
+
+
+def _config(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+
+def test_logits_equal_those_of_transformers(checkpoint: Path, converted: Path) -> None:
+    import ctranslate2
+    import torch
+    from transformers import WhisperForConditionalGeneration
+
+    features = np.random.default_rng(3).normal(size=(1, 80, 3000)).astype(np.float32)
+    prefix, text = Vocab(51865).prefix("de", timestamps=False), [440, 1002]
+    ids = [*prefix, *text]
+    model = WhisperForConditionalGeneration.from_pretrained(checkpoint).eval()
+    with torch.no_grad():
+        logits = model(torch.from_numpy(features), decoder_input_ids=torch.tensor([ids])).logits
+    expected = logits[0, len(prefix) - 1 :].numpy()  # (steps, vocabulary)
+
+    answer = ctranslate2.models.Whisper(str(converted), compute_type="float32").generate(
+        ctranslate2.StorageView.from_array(features),
+        [ids],
+        beam_size=1,
+        max_length=2 * (len(ids) + 1),
+        suppress_blank=False,
+        suppress_tokens=[],
+        return_logits_vocab=True,
+    )[0]
+    steps = answer.logits[0][: len(expected)]
+    found = np.stack([np.asarray(step, dtype=np.float32).reshape(-1) for step in steps])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_converted_folder_is_complete_and_plain(converted: Path) -> None:
+    facts = inspect(converted)
+    assert (facts.format, facts.n_mels, facts.encoder_layers, facts.decoder_layers) == (
+        "ctranslate2",
+        80,
+        2,
+        1,
+    )
+    assert json.loads((converted / "preprocessor_config.json").read_text())["feature_size"] == 80
+    assert len(json.loads((converted / "vocabulary.json").read_text())) == 51865
+    assert not list(converted.parent.glob(".tiny.????????"))
+    assert all(path.is_file() and not path.is_symlink() for path in converted.iterdir())
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in converted.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask, path.name
+    assert stat.S_IMODE(converted.stat().st_mode) == 0o777 & ~mask
+
+
+def test_alignment_heads_of_the_teacher_are_left_out(converted: Path) -> None:
+    """A layer that the decoder lacks kills the process inside CTranslate2."""
+    assert _config(converted)["alignment_heads"] == [[0, 1]]
+
+
+def test_without_a_valid_head_the_last_half_of_the_layers_is_taken(source: Path, tmp_path: Path) -> None:
+    change_json(source / "generation_config.json", alignment_heads=[[9, 0]])
+    convert(source, tmp_path / "out")
+    assert _config(tmp_path / "out")["alignment_heads"] == [[0, 0], [0, 1]]
+
+
+def test_languages_survive_a_generation_config_that_transformers_would_drop(
+    source: Path, tmp_path: Path
+) -> None:
+    change_json(source / "generation_config.json", _from_model_config=True, lang_to_id=None)
+    convert(source, tmp_path / "out")
+    vocab = Vocab(51865)
+    assert _config(tmp_path / "out")["lang_ids"] == [vocab.language(code) for code in vocab.languages]
+
+
+def test_no_generation_config_at_all(source: Path, tmp_path: Path) -> None:
+    (source / "generation_config.json").unlink()
+    convert(source, tmp_path / "out")
+    assert len(_config(tmp_path / "out")["lang_ids"]) == 99  # type: ignore[arg-type]  # a JSON list
+
+
+def test_number_format_is_the_weights_own(tmp_path: Path) -> None:
+    source = tiny_checkpoint(tmp_path / "half", size=51864, dtype="float16")
+    change_json(source / "config.json", dtype="float32")
+    convert(source, tmp_path / "out")
+    weights = (source / "model.safetensors").stat().st_size
+    assert (tmp_path / "out" / "model.bin").stat().st_size == pytest.approx(weights, rel=0.02)
+    assert _config(tmp_path / "out").get("lang_ids") == []
+
+
+def test_tokenizer_of_another_model_is_refused(source: Path, tmp_path: Path) -> None:
+    other = tiny_checkpoint(tmp_path / "english", size=51864)
+    shutil.copyfile(other / "tokenizer.json", source / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer\.json does not belong to this model"):
+        convert(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_ever_replaced(source: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("all of it")
+    with pytest.raises(OutputError, match="exists already"):
+        convert(source, mine)
+    assert (mine / "thesis.txt").read_text() == "all of it"
+
+
+def test_source_is_not_touched(checkpoint: Path, converted: Path) -> None:
+    assert (checkpoint / "processor_config.json").is_file()
+    assert not (checkpoint / "preprocessor_config.json").exists()
+
+
+def test_full_disk_is_seen_before_work(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 99, 1))  # type: ignore[attr-defined]  # private in typeshed
+    with pytest.raises(EnvironmentProblem, match="GB free"):
+        convert(source, tmp_path / "out")
+
+
+def test_two_processes_convert_once(source: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from distilcli.converters.ct2 import convert;"
+        "convert(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(source), str(tmp_path / "out")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    # Either both saw no target and one waited, or the second came late and was told that the target exists.
+    assert any(process.returncode == 0 for process in running), errors
+    assert all(
+        process.returncode == 0 or "exists already" in error
+        for process, error in zip(running, errors, strict=True)
+    )
+    assert inspect(tmp_path / "out").format == "ctranslate2"
+    assert not list(tmp_path.glob(".out.????????"))

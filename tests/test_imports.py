@@ -1,0 +1,162 @@
+"""Who may import whom (docs/architecture.md, section 5), and what a lean start-up must not touch."""
+
+from __future__ import annotations
+
+import ast
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "numpy", "transformers", "ctranslate2", "av", "huggingface_hub", "faster_whisper", "click"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`room` may import modules of distilcli that match `may`, and `libraries` from elsewhere."""
+
+    room: str
+    may: str = ""
+    libraries: str = ""
+
+
+FOUNDATION = "types errors languages"
+SOUND = f"{FOUNDATION} audio media spool features edit vad paths __version__"
+MODEL_FILES = "model_folder model_names folders hub bundled paths"
+
+# The first rule whose room matches a module is the one that holds; a module without a rule is an error.
+RULES = [
+    Rule("types"),
+    Rule("errors"),
+    Rule("languages", "errors"),
+    Rule("text", FOUNDATION),
+    Rule("config", FOUNDATION),
+    Rule("tokens", FOUNDATION, "tokenizers"),
+    Rule("paths", "", "platformdirs"),
+    Rule("audio", SOUND, "numpy"),
+    Rule("media", SOUND, "numpy av"),
+    Rule("spool", SOUND, "numpy"),
+    Rule("features", SOUND, "numpy"),
+    Rule("edit", SOUND, "numpy pydub"),
+    Rule("folders", "errors", "filelock"),
+    Rule("model_folder", "errors"),
+    Rule("model_names", "errors model_folder"),
+    Rule("hub", "errors", "huggingface_hub filelock tqdm"),
+    Rule("bundled", f"errors {MODEL_FILES}"),
+    Rule("models", f"errors {MODEL_FILES} converters converters.ct2"),
+    Rule("inventory", f"errors {MODEL_FILES} models"),
+    Rule("doctor", f"errors {MODEL_FILES}", "av ctranslate2 packaging torch"),
+    Rule("backends.ct2*", f"{FOUNDATION} backends.* config features model_folder tokens", "numpy ctranslate2"),
+    Rule(
+        "backends.hf*",
+        f"{FOUNDATION} backends.* config features model_folder tokens",
+        "numpy torch transformers safetensors",
+    ),
+    Rule("backends*", f"{FOUNDATION} backends.* config tokens"),
+    Rule("longform*", f"{FOUNDATION} longform.* config text tokens"),
+    Rule("writers*", "types errors writers writers.*"),
+    Rule("pipeline", f"{SOUND} config tokens text backends.base longform.* models"),
+    Rule("converters*", f"{FOUNDATION} converters.* tokens model_folder folders", "ctranslate2 transformers"),
+    Rule(
+        "trainer*",
+        f"{SOUND} trainer trainer.* converters.* backends.* config tokens text models pipeline",
+        "numpy torch transformers tokenizers safetensors pydub",
+    ),
+    Rule("cli*", "*", "typer rich"),
+    Rule("__main__", "cli.app"),
+    Rule("__init__", "pipeline"),
+    Rule("assets*"),
+]
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    """(name without ``distilcli.``, file) of every module of the package."""
+    for prefix, folder in (("", "distilcli"), ("trainer", "trainer"), ("converters", "converters")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = [*([prefix] if prefix else []), *path.relative_to(ROOT / folder).with_suffix("").parts]
+            if parts[-1] == "__init__" and len(parts) > 1:
+                parts.pop()
+            yield ".".join(parts), path
+
+
+MODULES = dict(_modules())
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere but under ``if TYPE_CHECKING``."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write the import in full"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (
+                    full
+                    if full.removeprefix("distilcli.") in MODULES or node.module == "distilcli"
+                    else node.module
+                )
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_stay_in_the_house(module: str) -> None:
+    rule = next((one for one in RULES if fnmatchcase(module, one.room)), None)
+    assert rule is not None, f"{module} has no row in the table of who may import whom"
+    for name in _imports(MODULES[module]):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
+        if top == "distilcli":
+            inner = name.removeprefix("distilcli.")
+            assert any(fnmatchcase(inner, one) for one in rule.may.split()), f"{module} may not import {name}"
+            assert not inner.startswith("cli") or module.startswith(("cli", "__main__")), (
+                f"{module} imports {name}"
+            )
+        else:
+            assert top in rule.libraries.split(), f"{module} may not import {name}"
+
+
+@pytest.mark.parametrize("command", ["--help", "transcribe --help", "models --help", "doctor --help"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import json, sys\n"
+        "from distilcli.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit:\n    print('\\n' + json.dumps(sorted(sys.modules)))"
+    )
+    line = [sys.executable, "-c", code, *command.split()]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert "distilcli" in loaded
+    assert not loaded & HEAVY
+
+
+def _cpu_seconds(command: list[str]) -> float:
+    """CPU time, user and system, of a process: does not depend on what else the machine does."""
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = spent()
+    subprocess.run(command, capture_output=True, check=True)
+    return spent() - before
+
+
+def test_help_costs_under_a_fifth_of_a_second() -> None:
+    command = [sys.executable, "-m", "distilcli", "--help"]
+    assert min(_cpu_seconds(command) for _ in range(5)) < 0.2
