@@ -112,6 +112,8 @@ class ChunkedOptions:
     """Overlap on each side in seconds; None is a sixth of the window."""
     batch_size: int = 8
     """Windows that are decoded together."""
+    refill: bool = True
+    """Decode the rest of a window again when its text stops before the overlap with the next one."""
 
     def __post_init__(self) -> None:
         _at_least(self, {"chunk_length": 1, "batch_size": 1, "stride": 0})

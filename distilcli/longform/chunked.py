@@ -1,19 +1,22 @@
 """Overlapping windows of a fixed length, decoded independently and merged (Distil-Whisper paper, section 5).
 
-The cutting is that of Transformers' pipeline with ``chunk_length_s``. Knows no backend, no file and no clock.
+The cutting and merging are those of Transformers' pipeline with ``chunk_length_s``. Knows no backend, no file
+and no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distilcli.config import ChunkedOptions, TranscribeOptions
 from distilcli.longform.base import Flow, Step
 from distilcli.longform.merge import Chunk, Merger, Piece
-from distilcli.longform.segments import is_silent, segment
-from distilcli.tokens import Tokenizer
+from distilcli.longform.segments import is_silent, segment, split
+from distilcli.tokens import Tokenizer, Vocab
 from distilcli.types import SAMPLE_RATE, Audio, Hypothesis, Segment, Span, Window
+
+_SHORTEST_REST = 1.0  # seconds; less holds no sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,59 @@ def chunked(audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions) -> F
         windows = [_window(audio, cut, options.language) for cut in batch]
         answers = yield Step(tuple(ready), tuple(windows), position)
         ready = []
-        for cut, window, hypothesis in zip(batch, windows, answers, strict=True):
-            silent = is_silent(hypothesis, options.fallback)
-            for piece in merger.add(_chunk(cut, () if silent else hypothesis.tokens)):
+        texts = [() if is_silent(one, options.fallback) else one.tokens for one in answers]
+        if options.chunked.refill:
+            yield from _refill(texts, batch, windows, options, tokenizer.vocab)
+        for cut, window, hypothesis, text in zip(batch, windows, answers, texts, strict=True):
+            for piece in merger.add(_chunk(cut, text)):
                 ready += _segments(piece, window, hypothesis, tokenizer)
         position = (batch[-1].stop - batch[-1].stride_right) / SAMPLE_RATE
     if window is not None and hypothesis is not None:
         for piece in merger.finish():
             ready += _segments(piece, window, hypothesis, tokenizer)
     yield Step(tuple(ready), (), audio.duration)
+
+
+def _refill(
+    texts: list[tuple[int, ...]],
+    batch: list[Cut],
+    windows: list[Window],
+    options: TranscribeOptions,
+    vocab: Vocab,
+) -> Flow:
+    """Append to each text what its window still holds, once for every time that the decoder stops early.
+
+    A decoder that ends with the start of a segment says that speech goes on there. Up to the overlap nobody
+    else would decode it.
+    """
+    pending = list(range(len(texts)))
+    while True:
+        rests = {}
+        for index in pending:
+            cut, window = batch[index], windows[index]
+            resume = split(texts[index], vocab, window.span.duration).resume
+            trusted = (cut.stop - cut.start - cut.stride_right) / SAMPLE_RATE
+            if resume and resume < trusted - _SHORTEST_REST and texts[index][-1] == vocab.timestamp(resume):
+                rests[index] = resume
+        if not rests:
+            return
+        need = [
+            replace(windows[index], span=Span(windows[index].span.start + resume, windows[index].span.end))
+            for index, resume in rests.items()
+        ]
+        answers = yield Step((), tuple(need), windows[0].span.start)
+        pending = []
+        for (index, resume), answer in zip(rests.items(), answers, strict=True):
+            if not is_silent(answer, options.fallback):
+                texts[index] = texts[index][:-1] + _later(answer.tokens, resume, vocab)
+                pending.append(index)
+
+
+def _later(tokens: tuple[int, ...], seconds: float, vocab: Vocab) -> tuple[int, ...]:
+    """The same text with its timestamps moved by `seconds`."""
+    shift = vocab.timestamp(seconds) - vocab.timestamp_begin
+    last = vocab.size - 1
+    return tuple(min(token + shift, last) if vocab.is_timestamp(token) else token for token in tokens)
 
 
 def _batches(items: Iterator[Cut], size: int) -> Iterator[list[Cut]]:

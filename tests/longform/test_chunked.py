@@ -83,6 +83,33 @@ def test_overlaps_are_merged_and_times_are_those_of_the_recording(tokenizer: Tok
     ]
 
 
+def test_a_window_whose_text_stops_early_is_decoded_again_from_there(tokenizer: Tokenizer) -> None:
+    """The first window stops at 6 s of 20, the rest of it at 3 s more, and the rest of that is silence."""
+    stamp, encode = tokenizer.vocab.timestamp, tokenizer.encode
+    answers = {
+        0.0: ([stamp(0), *encode(" One."), stamp(6), stamp(6)], 0.0),
+        6.0: ([stamp(0), *encode(" Two."), stamp(3), stamp(3)], 0.0),
+        9.0: ([stamp(0), *encode(" hm")], 0.9),
+        10.0: ([stamp(0), *encode(" Two."), stamp(1), stamp(9), *encode(" Three."), stamp(12)], 0.0),
+    }
+    asked: list[float] = []
+
+    def decode(windows: Sequence[Window]) -> list[Hypothesis]:
+        asked.extend(one.span.start for one in windows)
+        return [
+            Hypothesis(tuple(answers[one.span.start][0]), -1.5, answers[one.span.start][1]) for one in windows
+        ]
+
+    audio = Audio("a", np.zeros(16_000 * 25, dtype=np.float32))
+    options = TranscribeOptions(
+        language="en", chunked=ChunkedOptions(chunk_length=20, stride=5, batch_size=1)
+    )
+    segments = list(drive(chunked(audio, tokenizer, options), decode))
+    assert asked == [0.0, 6.0, 9.0, 10.0]
+    assert "".join(one.text for one in segments) == " One. Two. Three."
+    assert (segments[0].span.start, segments[0].span.end) == (0.0, 6.0)
+
+
 def test_batches_do_not_change_the_result(tokenizer: Tokenizer) -> None:
     stamp = tokenizer.vocab.timestamp
     words = [tokenizer.encode(f" word{number}") for number in range(200)]
