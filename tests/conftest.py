@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 # One thread per library: the suite shares small machines, and every result here is independent of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A shell's background jobs ignore Ctrl-C, and so would every child of this process.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Spools and the unpacked bundled model stay inside the checkout, in a folder that git ignores.
 os.environ["DISTILCLI_CACHE"] = str(Path(__file__).parents[1] / ".cache" / "tests" / "distilcli")
 

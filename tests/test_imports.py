@@ -53,7 +53,11 @@ RULES = [
     Rule("models", f"errors {MODEL_FILES} converters converters.ct2"),
     Rule("inventory", f"errors {MODEL_FILES} models"),
     Rule("doctor", f"errors {MODEL_FILES}", "av ctranslate2 packaging torch"),
-    Rule("backends.ct2*", f"{FOUNDATION} backends.* config features model_folder tokens", "numpy ctranslate2"),
+    Rule(
+        "backends.ct2*",
+        f"{FOUNDATION} backends.* config features model_folder tokens",
+        "numpy ctranslate2",
+    ),
     Rule(
         "backends.hf*",
         f"{FOUNDATION} backends.* config features model_folder tokens",

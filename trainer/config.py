@@ -76,8 +76,8 @@ class PhaseOptions:
     mixed: float = 0.0
     """Share of windows with several speakers."""
     disturbed: float = 0.0
-    """Share of tokens fed to the decoder that are wrong: another word, or a timestamp some 80 ms off. Answers stay
-    right, so that the network learns to go on after its own mistakes."""
+    """Share of tokens fed to the decoder that are wrong: another word, or a timestamp some 80 ms off. Answers
+    stay right, so that the network learns to go on after its own mistakes."""
     noise: float = 0.0
     """Share of windows with noise at 15 to 45 dB SNR."""
     ctc: tuple[float, float] = (0.0, 0.0)

@@ -106,7 +106,7 @@ def test_without_a_command_the_help_is_shown_as_a_usage_error() -> None:
         ),
         (
             ["transcribe", "a.wav", "--compute-type", "int4"],
-            "int4 cannot be used with the ctranslate2 backend",
+            "with the ctranslate2 backend, not 'int4'",
         ),
         (
             ["transcribe", "a.wav", "--backend", "transformers", "--assistant-model", "tiny"],
