@@ -13,7 +13,7 @@ from distilcli.config import ChunkedOptions, TranscribeOptions
 from distilcli.longform.base import Flow, Step
 from distilcli.longform.merge import Chunk, Merger, Piece
 from distilcli.longform.segments import is_silent, segment, split
-from distilcli.tokens import Tokenizer, Vocab
+from distilcli.tokens import SECONDS_PER_TIMESTAMP, Tokenizer, Vocab
 from distilcli.types import SAMPLE_RATE, Audio, Hypothesis, Segment, Span, Window
 
 _SHORTEST_REST = 1.0  # seconds; less holds no sentence
@@ -135,9 +135,12 @@ def _chunk(cut: Cut, tokens: tuple[int, ...]) -> Chunk:
 
 
 def _segments(piece: Piece, window: Window, hypothesis: Hypothesis, tokenizer: Tokenizer) -> list[Segment]:
-    """The segment of a piece, times relative to the window that closed it; a missing end is the window's."""
+    """The segment of a piece; a missing end is that of the window that came last.
+
+    Where the decoder wrote a start after that end, the segment is as short as can be: its text is kept.
+    """
     offset = window.span.start
     start = offset if piece.start is None else piece.start
-    end = max(start, window.span.end) if piece.end is None else piece.end
+    end = max(start + SECONDS_PER_TIMESTAMP, window.span.end) if piece.end is None else piece.end
     final = segment(window, hypothesis, (start - offset, end - offset, piece.tokens), tokenizer)
     return [] if final is None else [final]

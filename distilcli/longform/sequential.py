@@ -9,7 +9,7 @@ from __future__ import annotations
 from distilcli.config import SequentialOptions, TranscribeOptions
 from distilcli.longform.base import Flow, Step
 from distilcli.longform.segments import is_silent, segment, split
-from distilcli.tokens import Tokenizer
+from distilcli.tokens import SECONDS_PER_TIMESTAMP, Tokenizer
 from distilcli.types import (
     FRAMES_PER_SECOND,
     SAMPLE_RATE,
@@ -77,7 +77,7 @@ def short_form(audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions) -
         pieces = list(parts.pieces)
         if parts.tail:
             start = tokenizer.vocab.seconds(parts.tail[0])
-            pieces.append((start, max(duration, start), parts.tail))
+            pieces.append((start, max(duration, start + SECONDS_PER_TIMESTAMP), parts.tail))
         ready = [segment(window, hypothesis, piece, tokenizer) for piece in pieces]
     yield Step(tuple(final for final in ready if final is not None), (), audio.duration)
 

@@ -110,6 +110,16 @@ def test_a_window_whose_text_stops_early_is_decoded_again_from_there(tokenizer: 
     assert (segments[0].span.start, segments[0].span.end) == (0.0, 6.0)
 
 
+def test_text_with_a_start_after_the_end_is_kept(tokenizer: Tokenizer) -> None:
+    stamp, encode = tokenizer.vocab.timestamp, tokenizer.encode
+    tokens = (stamp(0), *encode(" One."), stamp(2), stamp(12), *encode(" Two."))
+    audio = Audio("a", np.zeros(16_000 * 5, dtype=np.float32))
+    flow = chunked(audio, tokenizer, TranscribeOptions(language="en"))
+    segments = list(drive(flow, lambda windows: [Hypothesis(tokens, -0.1, 0.0) for _ in windows]))
+    assert [one.text for one in segments] == [" One.", " Two."]
+    assert segments[1].span.end > segments[1].span.start == 12.0
+
+
 def test_batches_do_not_change_the_result(tokenizer: Tokenizer) -> None:
     stamp = tokenizer.vocab.timestamp
     words = [tokenizer.encode(f" word{number}") for number in range(200)]
