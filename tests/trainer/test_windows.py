@@ -115,3 +115,16 @@ def test_shares_of_silence_and_padding(share: float, expected: int) -> None:
 def test_batches_hold_similar_lengths_within_the_budget() -> None:
     for batch in sampler().next_bucket(FULL):
         assert len(batch) == 1 or max(plan.width for plan in batch) * len(batch) <= FULL.batch_seconds + 0.1
+
+
+def test_disturbed_inputs_keep_prompt_and_answers() -> None:
+    phase = PhaseOptions(
+        name="x", steps=1, min_seconds=9.0, max_seconds=9.0, no_timestamps=0.0, disturbed=1.0
+    )
+    pairs = []
+    for label in (plan.label for plan in flat(sampler().next_bucket(phase))):
+        assert label.inputs[:3] == tuple(VOCAB.prefix("en"))
+        # what is fed at one position is the answer of the position before it, unless it was disturbed
+        pairs += list(zip(label.inputs[3:], label.targets[2:-1], strict=True))
+    assert all(VOCAB.is_timestamp(fed) == VOCAB.is_timestamp(right) for fed, right in pairs)
+    assert sum(fed != right for fed, right in pairs) > 0.8 * len(pairs)
