@@ -8,14 +8,13 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from distilcli.converters.staging import stage
 from distilcli.errors import EnvironmentProblem, ModelError, OutputError
 from distilcli.folders import new_folder
 from distilcli.model_folder import inspect, weight_files
+from distilcli.quiet import without_progress_bars
 
 COPIED = ["tokenizer.json", "preprocessor_config.json"]
 """Without the first faster-whisper asks the hub for one, without the second it assumes 80 mel bands."""
@@ -61,7 +60,7 @@ def _run_upstream(source: Path, staging: Path, result: Path) -> None:
     from ctranslate2.converters import TransformersConverter
 
     try:
-        with _quiet_transformers():
+        with without_progress_bars():
             TransformersConverter(str(staging), copy_files=COPIED, low_cpu_mem_usage=True).convert(
                 str(result)
             )
@@ -91,17 +90,3 @@ def _write_note(source: Path, result: Path) -> None:
         "written_by": f"ctranslate2 {ctranslate2.__version__}",
     }
     (result / EXPORT_NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars of Transformers while a model is converted in the middle of another command."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

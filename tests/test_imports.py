@@ -46,6 +46,7 @@ RULES = [
     Rule("features", SOUND, "numpy"),
     Rule("edit", SOUND, "numpy pydub"),
     Rule("folders", "errors", "filelock"),
+    Rule("quiet", "", "transformers"),
     Rule("model_folder", "errors"),
     Rule("model_names", "errors model_folder"),
     Rule("hub", "errors", "huggingface_hub filelock tqdm"),
@@ -60,14 +61,18 @@ RULES = [
     ),
     Rule(
         "backends.hf*",
-        f"{FOUNDATION} backends.* config features model_folder tokens",
+        f"{FOUNDATION} backends.* config features model_folder quiet tokens",
         "numpy torch transformers safetensors",
     ),
     Rule("backends*", f"{FOUNDATION} backends.* config tokens"),
     Rule("longform*", f"{FOUNDATION} longform.* config text tokens"),
     Rule("writers*", "types errors writers writers.*"),
     Rule("pipeline", f"{SOUND} config tokens text backends.base longform.* models"),
-    Rule("converters*", f"{FOUNDATION} converters.* tokens model_folder folders", "ctranslate2 transformers"),
+    Rule(
+        "converters*",
+        f"{FOUNDATION} converters.* tokens model_folder folders quiet",
+        "ctranslate2 transformers",
+    ),
     Rule(
         "trainer*",
         f"{SOUND} trainer trainer.* converters.* backends.* config tokens text models pipeline",

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import BitsAndBytesConfig, WhisperForConditionalGeneration
-from transformers.utils import logging
 
 from distilcli.backends.device import split_device
 from distilcli.config import EngineOptions
 from distilcli.errors import DistilError, EnvironmentProblem, ModelError, UsageError, closest
+from distilcli.quiet import without_progress_bars
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 QUANTIZED = {"int8": "load_in_8bit", "int4": "load_in_4bit"}
@@ -39,7 +39,8 @@ def pretrained(folder: Path, options: EngineOptions, device: torch.device, compu
         arguments["device_map"] = {"": device}
     if options.attention is not None:
         arguments["attn_implementation"] = options.attention
-    with translated(folder, OSError, ValueError, RuntimeError, ImportError, SafetensorError), _quiet():
+    problems = (OSError, ValueError, RuntimeError, ImportError, SafetensorError)
+    with translated(folder, *problems), without_progress_bars():
         whisper: Any = WhisperForConditionalGeneration  # its annotations know one return value, not two
         model, loaded = whisper.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **arguments
@@ -128,18 +129,6 @@ def check_attention(attention: str | None, device: torch.device, compute_type: s
                 "--attention flash_attention_2 needs flash-attn, which is not installed",
                 hint="pip install flash-attn",
             )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar while the weights are read."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 _COMPILER = "install a C++ compiler, or leave --compile out"
