@@ -15,11 +15,14 @@ import numpy as np
 from distilcli.tokens import Vocab
 from distilcli.trainer.config import PhaseOptions
 from distilcli.trainer.data import Utterance
-from distilcli.trainer.labels import Form, Label, Piece, build_label
+from distilcli.trainer.labels import MAX_TARGET, Form, Label, Piece, build_label
 from distilcli.types import WINDOW_SECONDS
 
 MAX_PREVIOUS = 100
 """Longest prompt of previous text, in tokens."""
+
+LEAST_PAUSE = 0.15
+"""Seconds of silence between segments, where some sentences are joined."""
 
 BUCKET = 8
 """Batches that are planned together and sorted by length."""
@@ -31,6 +34,8 @@ class Placed:
 
     index: int
     start: float
+    joined: bool = False
+    """Goes on after hardly a pause: one segment with the utterance before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,14 +119,16 @@ class Sampler:
         speaker = str(rng.choice(self._speakers))
         pause_scale = float(rng.choice([0.25, 0.5, 0.9]))
         placed: list[Placed] = []
-        now = _opening_pause(rng)
+        now, joined = _opening_pause(rng), False
         while True:
             index = self._next(str(rng.choice(self._speakers)) if mixed else speaker)
             length = self._utterances[index].seconds
             if placed and now + length > limit:
                 break
-            placed.append(Placed(index=index, start=now))
-            now += length + 0.03 + pause_scale * float(rng.random())
+            placed.append(Placed(index=index, start=now, joined=joined))
+            joined = bool(phase.joined) and not mixed and rng.random() < phase.joined
+            now += length + _pause(phase, joined, pause_scale, rng)
+        now += LEAST_PAUSE if joined else 0.0
         if cut_wanted and now < limit - 0.3:
             placed.append(Placed(index=index, start=now))
             return self._plan(tuple(placed), limit, now, phase, rng)
@@ -141,9 +148,9 @@ class Sampler:
         whole = placed if cut is None else placed[:-1]
         timestamps = cut is not None or bool(rng.random() >= phase.no_timestamps)
         form = Form(timestamps=timestamps, language=self._language, previous=self._previous(phase, rng))
-        label = build_label(self._vocab, [self._piece(item) for item in whole], form, cut)
+        label = build_label(self._vocab, [self._piece(group) for group in _groups(whole)], form, cut)
         if phase.disturbed:
-            label = replace(label, inputs=self._disturb(label.inputs, phase.disturbed, rng))
+            label = self._disturb(label, phase.disturbed, rng)
         seconds = min(math.ceil(seconds * 50) / 50, WINDOW_SECONDS)
         return WindowPlan(
             placed=placed,
@@ -154,29 +161,52 @@ class Sampler:
             noisy=bool(rng.random() < phase.noise),
         )
 
-    def _piece(self, placed: Placed) -> Piece:
-        """Turns a placed utterance into a piece of a label."""
-        utterance = self._utterances[placed.index]
-        return Piece(
-            tokens=utterance.tokens,
-            start=placed.start,
-            end=min(placed.start + utterance.seconds, WINDOW_SECONDS),
-            centres=utterance.centres,
-        )
+    def _piece(self, group: Sequence[Placed]) -> Piece:
+        """Turns joined utterances into one piece of a label."""
+        start, last = group[0].start, group[-1]
+        end = min(last.start + self._utterances[last.index].seconds, WINDOW_SECONDS)
+        tokens: list[int] = []
+        centres: list[float] = []
+        for placed in group:
+            utterance = self._utterances[placed.index]
+            tokens += utterance.tokens
+            seconds = [placed.start + centre * utterance.seconds for centre in utterance.centres]
+            centres += [(second - start) / (end - start) for second in seconds]
+        return Piece(tokens=tuple(tokens), start=start, end=end, centres=tuple(centres))
 
-    def _disturb(self, inputs: tuple[int, ...], share: float, rng: np.random.Generator) -> tuple[int, ...]:
-        """Replaces a share of the text and timestamps behind the start token."""
-        changed = list(inputs)
-        for place in range(inputs.index(self._vocab.sot) + 1, len(inputs)):
-            if rng.random() >= share:
-                continue
-            if inputs[place] < self._vocab.eot:
-                tokens = self._utterances[int(rng.integers(len(self._utterances)))].tokens
-                changed[place] = tokens[int(rng.integers(len(tokens)))]
-            elif self._vocab.is_timestamp(inputs[place]):
-                shifted = inputs[place] + round(float(rng.normal(0.0, 4.0)))
-                changed[place] = min(max(shifted, self._vocab.timestamp_begin), self._vocab.size - 1)
-        return tuple(changed)
+    def _disturb(self, label: Label, share: float, rng: np.random.Generator) -> Label:
+        """Feeds wrong tokens behind the start token: other ones, and words too many. The answers stay right.
+
+        After a word too many the answer is the one that was due before it, so that the network goes on from
+        where it was.
+        """
+        start = label.inputs.index(self._vocab.sot)
+        rows: list[tuple[int, int, float | None]] = []
+        for place, (token, target, time) in enumerate(
+            zip(label.inputs, label.targets, label.times, strict=True)
+        ):
+            hit = place > start and rng.random() < share
+            if hit and token < self._vocab.eot and rng.random() < 1 / 3:
+                rows.append((token, target, time))
+                rows.append((token if rng.random() < 0.5 else self._any_word(rng), target, time))
+            else:
+                rows.append((self._wrong(token, rng) if hit else token, target, time))
+        inputs, targets, times = zip(*rows[:MAX_TARGET], strict=True)
+        return replace(label, inputs=inputs, targets=targets, times=times)
+
+    def _any_word(self, rng: np.random.Generator) -> int:
+        """Draws a text token."""
+        tokens = self._utterances[int(rng.integers(len(self._utterances)))].tokens
+        return tokens[int(rng.integers(len(tokens)))]
+
+    def _wrong(self, token: int, rng: np.random.Generator) -> int:
+        """Returns another word for a word, a time some 80 ms off for a timestamp, prompts as they are."""
+        if token < self._vocab.eot:
+            return self._any_word(rng)
+        if self._vocab.is_timestamp(token):
+            shifted = token + round(float(rng.normal(0.0, 4.0)))
+            return min(max(shifted, self._vocab.timestamp_begin), self._vocab.size - 1)
+        return token
 
     def _previous(self, phase: PhaseOptions, rng: np.random.Generator) -> tuple[int, ...]:
         """Draws previous text for a share of the windows."""
@@ -191,3 +221,21 @@ class Sampler:
 def _opening_pause(rng: np.random.Generator) -> float:
     """Draws the silence before the first sentence: mostly short, at most the 1 s that decoders allow."""
     return float(rng.uniform(0.0, 0.95) if rng.random() < 0.4 else rng.uniform(0.0, 0.3))
+
+
+def _pause(phase: PhaseOptions, joined: bool, scale: float, rng: np.random.Generator) -> float:
+    """Draws the silence behind a sentence; only its length tells whether the next one is joined."""
+    if joined:
+        return 0.08 * float(rng.random())
+    return (LEAST_PAUSE if phase.joined else 0.03) + scale * float(rng.random())
+
+
+def _groups(placed: Sequence[Placed]) -> list[list[Placed]]:
+    """Splits utterances into segments."""
+    groups: list[list[Placed]] = []
+    for item in placed:
+        if item.joined:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups

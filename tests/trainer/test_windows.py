@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -121,10 +123,37 @@ def test_disturbed_inputs_keep_prompt_and_answers() -> None:
     phase = PhaseOptions(
         name="x", steps=1, min_seconds=9.0, max_seconds=9.0, no_timestamps=0.0, disturbed=1.0
     )
-    pairs = []
-    for label in (plan.label for plan in flat(sampler().next_bucket(phase))):
+    fed = too_many = 0
+    for plan in flat(sampler().next_bucket(phase)):
+        label = plan.label
         assert label.inputs[:3] == tuple(VOCAB.prefix("en"))
-        # what is fed at one position is the answer of the position before it, unless it was disturbed
-        pairs += list(zip(label.inputs[3:], label.targets[2:-1], strict=True))
-    assert all(VOCAB.is_timestamp(fed) == VOCAB.is_timestamp(right) for fed, right in pairs)
-    assert sum(fed != right for fed, right in pairs) > 0.8 * len(pairs)
+        assert len(label.inputs) == len(label.targets) == len(label.times)
+        words = [target for target in label.targets if 0 <= target < VOCAB.eot]
+        # every sentence is one token, due again after each word too many
+        assert [word for word, _ in groupby(words)] == [100 + item.index for item in plan.placed]
+        assert label.targets[-1] == VOCAB.eot
+        text = {token for token in label.inputs if token < VOCAB.eot}
+        fed += len(text - set(words))
+        too_many += len(label.targets) - 2 - 3 * len(plan.placed)  # start and end, two timestamps and a word
+    assert fed > 0
+    assert too_many > 0
+
+
+def test_joined_sentences_are_one_segment_and_only_the_pause_says_so() -> None:
+    phase = PhaseOptions(name="x", steps=1, min_seconds=20.0, max_seconds=30.0, no_timestamps=0.0, joined=0.5)
+    lengths = [utterance.seconds for utterance in utterances()]
+    shares = []
+    for plan in flat(sampler().next_bucket(phase)):
+        pauses = [
+            after.start - before.start - lengths[before.index]
+            for before, after in zip(plan.placed, plan.placed[1:], strict=False)
+        ]
+        joined = [item.joined for item in plan.placed[1:]]
+        assert [pause < 0.081 for pause in pauses] == joined
+        assert all(pause > 0.149 for pause, together in zip(pauses, joined, strict=True) if not together)
+        stamps = sum(VOCAB.is_timestamp(target) for target in plan.label.targets)
+        assert stamps == 2 * (1 + joined.count(False))
+        times = [time for time in plan.label.times if time is not None]
+        assert times == sorted(times)
+        shares += joined
+    assert 0.4 < sum(shares) / len(shares) < 0.6
