@@ -57,7 +57,11 @@ def generation_config(tokenizer: Tokenizer, alignment_heads: list[list[int]]) ->
 def whole_model(
     network: Network, vocabulary: CompactVocabulary, options: ModelOptions, tokenizer: Tokenizer
 ) -> WhisperForConditionalGeneration:
-    """Returns the network with its full vocabulary, in float16, ready to be saved."""
+    """Returns the network with its full vocabulary in float16, ready to be saved.
+
+    Weights are rounded to bfloat16's 8 significant bits, the precision that training multiplied them in: the
+    three zero bits that this leaves in each float16 make the zip a fifth smaller.
+    """
     vocab = tokenizer.vocab
     config = whisper_config(options, vocabulary.size)
     config.update(
@@ -74,7 +78,7 @@ def whole_model(
         state[name] = vocabulary.expand(network.rows.detach().float())
     model.load_state_dict(state)
     model.generation_config = generation_config(tokenizer, guided_heads(options))
-    model.half()
+    model.bfloat16().half()
     return model
 
 

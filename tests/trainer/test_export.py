@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperProcessor
 
 from distilcli.tokens import Tokenizer
@@ -24,8 +25,10 @@ VOCABULARY = CompactVocabulary([*range(300), *range(50257, 51866)], 51866)
 
 @pytest.fixture(scope="module")
 def network() -> Network:
+    """A network whose weights have the 8 significant bits that the export keeps."""
     torch.manual_seed(0)
-    return Network(OPTIONS, VOCABULARY.rows).eval()
+    network: Network = Network(OPTIONS, VOCABULARY.rows).bfloat16().float().eval()
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,18 @@ def test_unused_rows_compress_to_nothing(folder: Path, tmp_path: Path) -> None:
     matrix = 51866 * 64 * 2  # bytes of the full embedding in float16
     used = info.file_size - matrix + VOCABULARY.rows * 64 * 2
     assert info.compress_size < used + 0.01 * matrix
+
+
+def test_weights_keep_eight_significant_bits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(OPTIONS, VOCABULARY.rows)
+    export.write_folder(tmp_path, network, VOCABULARY, OPTIONS)
+    written = load_file(tmp_path / "model.safetensors")["model.encoder.layers.0.fc1.weight"]
+    exact = network.whisper.model.encoder.layers[0].fc1.weight.detach()
+    assert written.dtype == torch.float16
+    normal = exact.abs() > 2**-13  # below, float16 is subnormal and has fewer bits of its own
+    assert float(((written.float() - exact) / exact)[normal].abs().max()) <= 2**-8
+    assert not (written.view(torch.int16)[normal] & 0b111).any()
 
 
 def test_the_newest_checkpoints_are_averaged(tmp_path: Path) -> None:
