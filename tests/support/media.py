@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Kind:
-    """How a test file is encoded: suffix, codec, Hz and channel layout."""
+    """How a test file is encoded: suffix, codec, Hz, channel layout, bits per second."""
 
     suffix: str
     codec: str
     rate: int = 44_100
     layout: str = "stereo"
+    bit_rate: int = 128_000
 
 
 KINDS = {
@@ -42,6 +43,7 @@ KINDS = {
     "flac": Kind(".flac", "flac"),
     "flac-16k-mono": Kind(".flac", "flac", 16_000, "mono"),
     "wma": Kind(".wma", "wmav2"),
+    "amr": Kind(".amr", "libopencore_amrnb", 8_000, "mono", 12_200),
     "mpeg-ts": Kind(".ts", "mp2", 48_000),
 }
 
@@ -72,7 +74,7 @@ def write(
         for metadata in tracks:
             stream = container.add_stream(kind.codec, rate=kind.rate, layout=kind.layout)
             stream.metadata.update(metadata)
-            stream.bit_rate = 128_000
+            stream.bit_rate = kind.bit_rate
             streams.append(stream)
         for number, stream in enumerate(streams):
             frame = av.AudioFrame.from_ndarray(
