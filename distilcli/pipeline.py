@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distilcli.audio import open_audio
 from distilcli.backends.base import Backend, check_name, check_options, load_backend
-from distilcli.config import EngineOptions, TranscribeOptions
+from distilcli.config import ChunkedOptions, EngineOptions, SequentialOptions, TranscribeOptions
 from distilcli.errors import DistilError, UsageError
 from distilcli.languages import LANGUAGES
 from distilcli.longform.base import Decode, Flow, Step, drive_many
@@ -87,6 +87,23 @@ def load_model(name: str, engine: EngineOptions | None = None, *, offline: bool 
     return load_backend(folder, engine, assistant)
 
 
+def default_options(
+    name: str, engine: EngineOptions | None = None, *, offline: bool | None = None
+) -> TranscribeOptions:
+    """The options that suit a model: its chunk length, and whether it is prompted with the text so far.
+
+    Raises:
+        DistilError: as `load_model`; the model is downloaded or converted on first use.
+    """
+    from distilcli import models
+
+    info = models.resolve(name, (engine or EngineOptions()).backend, offline=offline)
+    return TranscribeOptions(
+        sequential=SequentialOptions(condition_on_previous_text=info.condition_on_previous_text),
+        chunked=ChunkedOptions(chunk_length=info.chunk_length),
+    )
+
+
 def transcribe(
     source: str | Path,
     model: str | Backend = "distil-large-v3",
@@ -97,9 +114,14 @@ def transcribe(
 ) -> Transcript:
     """Transcribe one recording; `model` is a name, a folder or a loaded backend.
 
+    Without `options`, a model that is given by name or folder is used as its authors recommend: see
+    `default_options`.
+
     Raises:
         DistilError: the recording or the model cannot be used; see `distilcli.errors`.
     """
+    if options is None and isinstance(model, str):
+        options = default_options(model, engine)
     backend = load_model(model, engine) if isinstance(model, str) else model
     try:
         (result,) = transcribe_many([source], backend, options or TranscribeOptions(), listener)
