@@ -13,7 +13,7 @@ from pathlib import Path
 from distilcli.converters.staging import stage
 from distilcli.errors import EnvironmentProblem, ModelError, OutputError
 from distilcli.folders import new_folder
-from distilcli.model_folder import inspect, weight_files
+from distilcli.model_folder import CONTEXTS, inspect, read_json, trained_contexts, weight_files
 from distilcli.quiet import without_progress_bars
 
 COPIED = ["tokenizer.json", "preprocessor_config.json"]
@@ -49,6 +49,7 @@ def convert(source: Path, target: Path) -> None:
         stage(source, staging)
         _run_upstream(source, staging, result)
         inspect(result)
+        _keep_contexts(source, result)
         _write_note(source, result)
         shutil.rmtree(staging)
         for path in list(result.iterdir()):
@@ -79,6 +80,15 @@ def _need_space(source: Path, folder: Path) -> None:
             f"converting {source} needs {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free",
             hint="free some space, or set DISTILCLI_CACHE to a folder on a larger disk",
         )
+
+
+def _keep_contexts(source: Path, result: Path) -> None:
+    """Hand on which lengths of sound the model was trained for; upstream knows nothing of them."""
+    contexts = trained_contexts(source)
+    if contexts:
+        path = result / "config.json"
+        config = {**read_json(path), CONTEXTS: list(contexts)}
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_note(source: Path, result: Path) -> None:

@@ -24,12 +24,16 @@ WEIGHTS = {
 }
 """Format -> the files of which a folder of that format has at least one, beside ``config.json``."""
 
+CONTEXTS = "audio_contexts"
+"""Key of ``config.json``: lengths of sound in seconds that the model was trained for, beside 30 s."""
+
 Shapes = dict[str, tuple[int, ...]]
 """Tensor name -> shape."""
 
 _LAYER = re.compile(r"(encoder|decoder)[./]layers?[._](\d+)[./]")
 _MEL_BANDS = ("conv1.weight", "conv1/weight")
 _LARGEST_HEADER = 100_000_000
+_WINDOW_SECONDS = 30.0
 _NEWEST_CTRANSLATE2 = 15  # CTranslate2 4.8 writes 6; a number far above is no version at all
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -93,6 +97,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def trained_contexts(folder: Path) -> tuple[float, ...]:
+    """Lengths of sound in seconds that the model was trained for, ascending; none: windows of 30 s only.
+
+    A model that has heard nothing but such windows loses its way in shorter ones.
+
+    Raises:
+        ModelError: config.json is damaged, or lists something else.
+    """
+    found = read_json(folder / "config.json").get(CONTEXTS) or []
+    numbers = isinstance(found, list) and all(type(seconds) in (int, float) for seconds in found)
+    if not numbers or not all(0.0 < seconds <= _WINDOW_SECONDS for seconds in found):
+        raise ModelError(
+            f"{folder / 'config.json'}: expected {CONTEXTS} to list seconds up to 30, found {found}"
+        )
+    return tuple(sorted(map(float, found)))
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from ctranslate2.models import Whisper, WhisperGenerationResult
 from numpy.typing import NDArray
 
 from distilcli.backends.base import Capabilities, check_engine
+from distilcli.backends.contexts import alike, context_mel
 from distilcli.backends.ct2_engine import (
     check_vocabulary,
     pick_device,
@@ -26,8 +27,7 @@ from distilcli.backends.device import cpu_threads
 from distilcli.backends.encoder_cache import EncoderCache
 from distilcli.backends.prompts import last_initial_timestamp, new_tokens, prompt_of
 from distilcli.config import DecodeOptions, EngineOptions
-from distilcli.features import log_mel
-from distilcli.model_folder import inspect
+from distilcli.model_folder import inspect, trained_contexts
 from distilcli.tokens import Tokenizer
 from distilcli.types import Hypothesis, Window
 
@@ -83,6 +83,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
         if device == "cpu" and threads > 1 and size <= _SMALL_MODEL
         else None,
         workers=threads,
+        contexts=trained_contexts(folder),
     )
 
 
@@ -98,11 +99,13 @@ class Ct2Backend:
         folder: Path,
         start_workers: Callable[[], Whisper] | None = None,
         workers: int = 1,
+        contexts: tuple[float, ...] = (),
     ) -> None:
         self.tokenizer = tokenizer
         self.capabilities = capabilities
         self._model: Whisper | None = model
         self._folder = folder
+        self._contexts = contexts
         self._start_workers = start_workers
         self._pool: Whisper | None = None
         self._threads = ThreadPoolExecutor(workers)
@@ -136,8 +139,14 @@ class Ct2Backend:
             return [{} for _ in windows]
         encoded = self._cache.get(windows, self._encode)
         with translated(self._folder):
-            found = self._main.detect_language(storage(np.stack(encoded)))
-        return [{token.strip("<|>"): probability for token, probability in ranking} for ranking in found]
+            rankings: dict[int, list[tuple[str, float]]] = {}
+            for group in alike([len(features) for features in encoded]):
+                heard = storage(np.stack([encoded[position] for position in group]))
+                rankings.update(zip(group, self._main.detect_language(heard), strict=True))
+        return [
+            {token.strip("<|>"): probability for token, probability in rankings[position]}
+            for position in range(len(windows))
+        ]
 
     def close(self) -> None:
         """Release the model and the threads."""
@@ -162,22 +171,28 @@ class Ct2Backend:
         return self._pool if windows > 1 else None
 
     def _encode(self, windows: Sequence[Window]) -> list[Features]:
-        """Encoder output of each window, shape (1500, d_model), in main memory."""
+        """Encoder output of each window, shape (1500 or fewer, d_model), in main memory."""
         n_mels = self.capabilities.n_mels
         on_gpu = self.capabilities.device != "cpu"
         workers = self._workers(len(windows))
 
-        def encode(batch: Sequence[Window]) -> Features:
-            mel = np.stack([log_mel(window, n_mels) for window in batch])
+        def encode(batch: Sequence[Features]) -> Features:
+            mel = np.stack(batch)
             with translated(self._folder):
                 output = (workers or self._main).encode(storage(mel), to_cpu=on_gpu)
                 return np.asarray(output.to(ctranslate2.DataType.float32))
 
-        if on_gpu:
-            return list(encode(windows))
-        each = ([window] for window in windows)
-        batches = self._threads.map(encode, each) if workers else map(encode, each)
-        return [batch[0] for batch in batches]
+        def encode_one(window: Window) -> Features:
+            states: Features = encode([context_mel(window, n_mels, self._contexts)])[0]
+            return states
+
+        if not on_gpu:
+            return list(self._threads.map(encode_one, windows) if workers else map(encode_one, windows))
+        mels = [context_mel(window, n_mels, self._contexts) for window in windows]
+        output: dict[int, Features] = {}
+        for group in alike([mel.shape for mel in mels]):
+            output.update(zip(group, encode([mels[position] for position in group]), strict=True))
+        return [output[position] for position in range(len(windows))]
 
     def _search(
         self, encoded: Sequence[Features], prompts: Sequence[list[int]], options: DecodeOptions
@@ -191,9 +206,11 @@ class Ct2Backend:
                 for features, prompt in zip(encoded, prompts, strict=True)
             ]
         workers = self._workers(len(encoded))
-        groups: dict[int, list[int]] = {}
-        for position, prompt in enumerate(prompts):
-            groups.setdefault(position if workers else len(prompt), []).append(position)
+        groups = alike(
+            range(len(prompts))
+            if workers
+            else [(len(prompt), len(features)) for prompt, features in zip(prompts, encoded, strict=True)]
+        )
         started = [
             self._generate(
                 workers or self._main,
@@ -202,11 +219,11 @@ class Ct2Backend:
                 options,
                 asynchronous=True,
             )
-            for group in groups.values()
+            for group in groups
         ]
         found = {
             position: pending.result()
-            for group, batch in zip(groups.values(), started, strict=True)
+            for group, batch in zip(groups, started, strict=True)
             for position, pending in zip(group, batch, strict=True)
         }
         return [found[position] for position in range(len(prompts))]

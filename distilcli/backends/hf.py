@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from distilcli.backends.base import Capabilities
+from distilcli.backends.contexts import alike, context_mel
 from distilcli.backends.device import cpu_threads
 from distilcli.backends.encoder_cache import EncoderCache
 from distilcli.backends.hf_engine import (
@@ -39,8 +40,7 @@ from distilcli.backends.hf_search import (
 from distilcli.backends.prompts import new_tokens, prompt_of
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import ModelError
-from distilcli.features import log_mel
-from distilcli.model_folder import inspect
+from distilcli.model_folder import inspect, trained_contexts
 from distilcli.tokens import Tokenizer
 from distilcli.types import Hypothesis, Window
 
@@ -108,15 +108,12 @@ class HfBackend:
         main = self._open()
         vocab = self.tokenizer.vocab
         prompts = [prompt_of(window, vocab, options) for window in windows]
-        groups: dict[int, list[int]] = {}
-        for position, prompt in enumerate(prompts):
-            groups.setdefault(len(prompt), []).append(position)
         answers: dict[int, Hypothesis] = {}
         with _running(main.folder, self._threads):
             encoded = main.encode(windows)
             drafted = self._draft_input(windows, encoded, options)
             rules = rules_for(self.tokenizer, options, main.network.device)
-            for group in groups.values():
+            for group in alike([(len(prompts[i]), len(encoded[i])) for i in range(len(windows))]):
                 found = self._search(
                     [windows[position] for position in group],
                     torch.stack([encoded[position] for position in group]),
@@ -135,11 +132,16 @@ class HfBackend:
         main = self._open()
         first = vocab.language(vocab.languages[0])
         with _running(main.folder, self._threads):
-            encoded = torch.stack(main.encode(windows))
-            _, logits = main.network.start(encoded, [[vocab.sot]] * len(windows))
-            weights = logits[:, 0, first : first + len(vocab.languages)].float().softmax(dim=-1).tolist()
+            encoded = main.encode(windows)
+            rows: dict[int, list[float]] = {}
+            for group in alike([len(states) for states in encoded]):
+                heard = torch.stack([encoded[position] for position in group])
+                _, logits = main.network.start(heard, [[vocab.sot]] * len(group))
+                weights = logits[:, 0, first : first + len(vocab.languages)].float().softmax(dim=-1).tolist()
+                rows.update(zip(group, weights, strict=True))
         return [
-            dict(sorted(zip(vocab.languages, row, strict=True), key=lambda item: -item[1])) for row in weights
+            dict(sorted(zip(vocab.languages, rows[position], strict=True), key=lambda item: -item[1]))
+            for position in range(len(windows))
         ]
 
     def close(self) -> None:
@@ -169,7 +171,7 @@ class HfBackend:
         prompts: Sequence[list[int]],
         rules: Rules,
     ) -> list[Hypothesis]:
-        """Decode windows whose prompts have one length."""
+        """Decode windows whose prompts have one length, and whose encoder output has one as well."""
         options, vocab = rules.options, self.tokenizer.vocab
         network = self._open().network
         limit = new_tokens(prompts[0], options)
@@ -221,6 +223,7 @@ class _Model:
     def __init__(self, folder: Path, options: EngineOptions, device: torch.device, compute_type: str) -> None:
         self.folder = folder
         self.n_mels = inspect(folder, "transformers").n_mels
+        self.contexts = trained_contexts(folder)
         self.tokenizer = Tokenizer.from_folder(folder)
         self.cache: EncoderCache[torch.Tensor] = EncoderCache()
         model = pretrained(folder, options, device, compute_type)
@@ -236,17 +239,18 @@ class _Model:
         self.network = Network(model, compiled=options.compile)
 
     def encode(self, windows: Sequence[Window]) -> list[torch.Tensor]:
-        """Encoder output of each window, shape (1500, d_model), on the device."""
+        """Encoder output of each window, shape (1500 or fewer, d_model), on the device."""
         return self.cache.get(windows, self._encode)
 
     def _encode(self, windows: Sequence[Window]) -> list[torch.Tensor]:
+        mels = [context_mel(window, self.n_mels, self.contexts) for window in windows]
         # On a CPU the encoder gains nothing from a batch.
-        size = 1 if self.network.device.type == "cpu" else len(windows)
-        output: list[torch.Tensor] = []
-        for start in range(0, len(windows), size):
-            mel = np.stack([log_mel(window, self.n_mels) for window in windows[start : start + size]])
-            output += self.network.encode(torch.from_numpy(mel)).unbind()
-        return output
+        on_cpu = self.network.device.type == "cpu"
+        output: dict[int, torch.Tensor] = {}
+        for group in alike(range(len(windows)) if on_cpu else [mel.shape for mel in mels]):
+            batch = np.stack([mels[position] for position in group])
+            output.update(zip(group, self.network.encode(torch.from_numpy(batch)), strict=True))
+        return [output[position] for position in range(len(windows))]
 
 
 def _generator(window: Window, options: DecodeOptions, device: torch.device) -> torch.Generator:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn import functional
 from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from distilcli.features import WINDOW_FRAMES
 
 
 @dataclass(slots=True, eq=False)
@@ -55,8 +59,11 @@ class Network:
             self._decoder = torch.compile(self._decoder, dynamic=True)
 
     def encode(self, mel: torch.Tensor) -> torch.Tensor:
-        """Log-mel (batch, n_mels, 3000) to encoder output (batch, 1500, d_model)."""
-        output: torch.Tensor = self._encoder(mel.to(self.device, self.dtype)).last_hidden_state
+        """Log-mel (batch, n_mels, frames) to encoder output (batch, frames / 2, d_model)."""
+        features = mel.to(self.device, self.dtype)
+        if features.shape[-1] != WINDOW_FRAMES:
+            return encode(self.model.model.encoder, features)
+        output: torch.Tensor = self._encoder(features).last_hidden_state
         return output
 
     def start(self, encoded: torch.Tensor, prompts: Sequence[Sequence[int]]) -> tuple[State, torch.Tensor]:
@@ -85,3 +92,18 @@ class Network:
         """Whether both networks turn audio into the same output."""
         mine, theirs = (network.model.model.encoder.state_dict() for network in (self, other))
         return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def encode(encoder: WhisperEncoder, mel: torch.Tensor) -> torch.Tensor:
+    """Encodes (batch, mels, frames) with frames even and at most 3000 into (batch, frames / 2, d).
+
+    The same arithmetic as the library's encoder, whose only difference is that it insists on 3000 frames.
+    """
+    hidden = functional.gelu(encoder.conv1(mel))
+    hidden = functional.gelu(encoder.conv2(hidden)).permute(0, 2, 1)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    hidden = functional.dropout(hidden, p=encoder.dropout, training=encoder.training)
+    for layer in encoder.layers:
+        hidden = layer(hidden, None)
+    normed: torch.Tensor = encoder.layer_norm(hidden)
+    return normed
