@@ -6,10 +6,10 @@ It knows files, samples and token ids; it does not know windows, batches or mel 
 from __future__ import annotations
 
 import hashlib
-import json
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from distilcli.errors import InputError, NoInputError
 from distilcli.tokens import Tokenizer
+from distilcli.trainer.manifest import manifest_rows
+from distilcli.trainer.sample_cache import Pending, open_samples
 from distilcli.types import SAMPLE_RATE
 
 Decode = Callable[[Path], NDArray[np.int16]]
@@ -73,15 +75,11 @@ def read_manifest(path: Path, rejected: list[str]) -> Iterator[Entry]:
     Raises:
         NoInputError: the file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise NoInputError(f"cannot read the manifest {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    for number, row in manifest_rows(path):
+        if isinstance(row, str):
+            rejected.append(f"{path}:{number}: {row}")
             continue
         try:
-            row = json.loads(line)
             entry = Entry(
                 audio=path.parent / row["audio"],
                 text=str(row["text"]).strip(),
@@ -127,53 +125,33 @@ def open_bank(
 
     Raises:
         NoInputError: nothing usable in the manifests.
+        OutputError: the cache cannot be written.
     """
     rejected: list[str] = []
     entries = [entry for path in manifests for entry in read_manifest(path, rejected)]
     digest = hashlib.sha256(repr([(str(e.audio), e.duration) for e in entries]).encode()).hexdigest()[:16]
-    raw, lengths_file = cache / f"{digest}.pcm", cache / f"{digest}.json"
-    if not lengths_file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        _fill(raw, lengths_file, entries, decode)
-    lengths: list[int | str] = json.loads(lengths_file.read_text())
-    utterances, offset = [], 0
-    for entry, length in zip(entries, lengths, strict=True):
-        if isinstance(length, str):
-            rejected.append(length)
+    samples, stored = open_samples(
+        cache, digest, lambda: [Pending({}, partial(decode, e.audio), e.audio) for e in entries]
+    )
+    utterances = []
+    for entry, one in zip(entries, stored, strict=True):
+        if one.refused is not None:
+            rejected.append(one.refused)
             continue
         tokens = tokenizer.encode(" " + entry.text)
         utterances.append(
             Utterance(
-                offset=offset,
-                samples=length,
+                offset=one.offset,
+                samples=one.samples,
                 tokens=tuple(tokens),
                 centres=token_centres(tokenizer, tokens),
                 text=entry.text,
                 speaker=entry.speaker,
             )
         )
-        offset += length
     if not utterances:
         listing = "; ".join(rejected[:3])
         raise NoInputError(
             f"no usable recordings in {', '.join(map(str, manifests))}: {listing or 'no lines'}"
         )
-    return Bank(np.memmap(raw, dtype=np.int16, mode="r"), tuple(utterances), tuple(rejected))
-
-
-def _fill(raw: Path, lengths_file: Path, entries: Sequence[Entry], decode: Decode) -> None:
-    """Writes the samples of all readable recordings; the lengths, written last, make the cache valid."""
-    lengths: list[int | str] = []
-    partial = raw.with_suffix(".partial")
-    with partial.open("wb") as out:
-        for entry in entries:
-            try:
-                samples = decode(entry.audio)
-            except InputError as error:
-                lengths.append(error.message)
-                continue
-            out.write(samples.tobytes())
-            lengths.append(len(samples))
-    partial.replace(raw)
-    lengths_file.with_suffix(".partial").write_text(json.dumps(lengths))
-    lengths_file.with_suffix(".partial").replace(lengths_file)
+    return Bank(samples, tuple(utterances), tuple(rejected))
