@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.audio_utils import mel_filter_bank
 
+from distilcli.features import HOP, log_mel_whole
 from distilcli.trainer.data import Bank
 from distilcli.trainer.labels import IGNORED
 from distilcli.trainer.network import CHARACTERS
 from distilcli.trainer.vocabulary import CompactVocabulary
 from distilcli.trainer.windows import WindowPlan
 from distilcli.types import SAMPLE_RATE
-
-HOP = 160
-FFT = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +42,13 @@ class Batch:
     """Audio in the batch, without padding."""
 
 
-@cache
-def _filters(mels: int) -> Tensor:
-    """Mel filters (mels, 201) float32."""
-    bank = mel_filter_bank(
-        FFT // 2 + 1, mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
-    )
-    return torch.from_numpy(bank.T.astype(np.float32)).contiguous()
+def raise_floor(mel: NDArray[np.float32], headroom: float) -> NDArray[np.float32]:
+    """Raises the floor of log-mel features, 8 (in log10 units) under their peak, by `headroom`.
 
-
-def log_mel(samples: Tensor, mels: int, headroom: Tensor | None = None) -> Tensor:
-    """Whisper's log-mel of (batch, n) float32 samples: (batch, mels, n / 160) float32.
-
-    `headroom` (batch,), in log10 units, raises the peak that the floor is 8 below: the rest of a recording is
-    often louder than one window of it.
+    In transcription the peak is that of the whole recording, which is often louder than one window of it.
     """
-    spectrum = torch.stft(samples, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)[..., :-1]
-    power = _filters(mels) @ (spectrum.real**2 + spectrum.imag**2)
-    log = power.clamp_min(1e-10).log10()
-    peak = log.amax(dim=(1, 2), keepdim=True)
-    if headroom is not None:
-        peak = peak + headroom[:, None, None]
-    return (torch.maximum(log, peak - 8.0) + 4.0) / 4.0
+    raised: NDArray[np.float32] = np.maximum(mel, mel.max() + np.float32((headroom - 8.0) / 4.0))
+    return raised
 
 
 def render(plan: WindowPlan, bank: Bank, length: int) -> NDArray[np.float32]:
@@ -94,13 +75,13 @@ def render(plan: WindowPlan, bank: Bank, length: int) -> NDArray[np.float32]:
 def make_batch(plans: Sequence[WindowPlan], bank: Bank, vocabulary: CompactVocabulary, mels: int) -> Batch:
     """Renders the windows of one batch, padded to the longest."""
     frames = max(round(plan.width * 50) * 2 for plan in plans)
-    samples = torch.from_numpy(np.stack([render(plan, bank, frames * HOP) for plan in plans]))
-    generators = [np.random.default_rng([plan.key, 2]) for plan in plans]
-    headroom = torch.tensor([max(float(g.normal(0.0, 0.3)), 0.0) for g in generators], dtype=torch.float32)
-    mel = log_mel(samples, mels, headroom)
-    for row, (plan, generator) in enumerate(zip(plans, generators, strict=True)):
+    mel = np.empty((len(plans), mels, frames), dtype=np.float32)
+    for features, plan in zip(mel, plans, strict=True):
+        generator = np.random.default_rng([plan.key, 2])
+        headroom = max(float(generator.normal(0.0, 0.3)), 0.0)
+        features[:] = raise_floor(log_mel_whole(render(plan, bank, frames * HOP), mels), headroom)
         if generator.random() < 0.5:  # some decoders pad with silent sound, others with zeros in mel space
-            mel[row, :, round(plan.seconds * 50) * 2 :] = 0.0
+            features[:, round(plan.seconds * 50) * 2 :] = 0.0
     width = max(len(plan.label.inputs) for plan in plans)
     inputs = torch.zeros(len(plans), width, dtype=torch.long)
     targets = torch.full((len(plans), width), IGNORED)
@@ -111,7 +92,7 @@ def make_batch(plans: Sequence[WindowPlan], bank: Bank, vocabulary: CompactVocab
         targets[row, :n] = torch.tensor(plan.label.targets)
         times[row, :n] = torch.tensor([torch.nan if time is None else time for time in plan.label.times])
     return Batch(
-        mel=mel,
+        mel=torch.from_numpy(mel),
         inputs=vocabulary.compress(inputs),
         targets=vocabulary.compress(targets),
         times=times,
