@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from distilcli.backends.hf_network import encode
 from distilcli.tokens import N_TIMESTAMPS
 from distilcli.trainer.config import ModelOptions
 
@@ -72,19 +72,8 @@ class Network(nn.Module):
         return weight
 
     def encode(self, mel: Tensor) -> Tensor:
-        """Encodes (batch, mels, frames) with frames even and at most 3000 into (batch, frames / 2, d).
-
-        The same arithmetic as the library's encoder, whose only difference is that it insists on 3000 frames.
-        """
-        encoder = self.whisper.model.encoder
-        hidden = functional.gelu(encoder.conv1(mel))
-        hidden = functional.gelu(encoder.conv2(hidden)).permute(0, 2, 1)
-        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
-        hidden = functional.dropout(hidden, p=encoder.dropout, training=self.training)
-        for layer in encoder.layers:
-            hidden = layer(hidden, None)
-        normed: Tensor = encoder.layer_norm(hidden)
-        return normed
+        """Encodes (batch, mels, frames) into (batch, frames / 2, d); see `encode`."""
+        return encode(self.whisper.model.encoder, mel)
 
     def decode(self, inputs: Tensor, encoded: Tensor) -> Tensor:
         """Returns decoder states (batch, tokens, d) for rows (batch, tokens), teacher-forced."""
