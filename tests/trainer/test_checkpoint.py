@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distilcli.errors import ModelError
+from distilcli.errors import ModelError, OutputError
 from distilcli.trainer import checkpoint
 
 
@@ -29,3 +29,23 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_run_that_has_not_begun_has_no_checkpoints(tmp_path: Path) -> None:
     assert checkpoint.listed(tmp_path / "nowhere") == []
+
+
+def test_the_best_are_kept_under_a_second_name(tmp_path: Path) -> None:
+    for step, best in ((1, {1}), (2, {1, 2}), (3, {2, 3}), (4, {2, 3})):
+        path = checkpoint.save(tmp_path, step, {"step": step}, keep=1)
+        checkpoint.keep_best(path, best)
+    assert [checkpoint.step_of(path) for path in checkpoint.listed(tmp_path)] == [4]
+    kept = checkpoint.listed(tmp_path, "best")
+    assert [checkpoint.step_of(path) for path in kept] == [2, 3]
+    assert [checkpoint.load(path)["step"] for path in kept] == [2, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_a_clear_error_and_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, {"weights": torch.ones(3)}, keep=1)
+    (tmp_path / "step-0000002.partial").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"step-0000002\.pt.*step-0000001\.pt is intact"):
+        checkpoint.save(tmp_path, 2, {"weights": torch.ones(100_000)}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000001.pt"]
+    assert checkpoint.load(tmp_path / "step-0000001.pt")["weights"].tolist() == [1.0, 1.0, 1.0]  # type: ignore[attr-defined]
