@@ -15,6 +15,8 @@ from distilcli.cli.arguments import FLAGS
 from distilcli.cli.argv import fold_booleans, take_debug
 from distilcli.cli.doctor import doctor
 from distilcli.cli.stdout import ReaderGone
+from distilcli.cli.train import EPILOG as TRAIN_EPILOG
+from distilcli.cli.train import train
 from distilcli.cli.transcribe import EPILOG, transcribe
 from distilcli.errors import EXIT_INTERRUPTED, DistilError
 
@@ -31,6 +33,7 @@ app = typer.Typer(
     },
 )
 app.command("transcribe", cls=panels.PanelCommand, epilog=EPILOG)(transcribe)
+app.command("train", epilog=TRAIN_EPILOG)(train)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor)
 
