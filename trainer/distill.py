@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,12 @@ from distilcli.tokens import Tokenizer
 from distilcli.trainer import checkpoint
 from distilcli.trainer.command import run_with_recipe
 from distilcli.trainer.cursor import Cursor, Place, share
-from distilcli.trainer.deciding import refuse_changed_options
+from distilcli.trainer.deciding import deciding_options, refuse_changed_options
 from distilcli.trainer.material import Material, open_objective, plain
 from distilcli.trainer.model_facts import model_facts
 from distilcli.trainer.packing import window_weights
 from distilcli.trainer.ranks import Ranks, open_ranks
-from distilcli.trainer.recipe import AugmentOptions, DistilOptions, DistilRecipe
+from distilcli.trainer.recipe import DistilRecipe
 from distilcli.trainer.records import Corpus, PackedWindow, WindowBatch
 from distilcli.trainer.run import Run
 from distilcli.trainer.schedule import scale
@@ -40,12 +40,6 @@ from distilcli.trainer.weights import fingerprint
 
 Windows = tuple[Corpus, Sequence[PackedWindow]]
 """Recordings and the windows made of them."""
-
-_FREE = {
-    *("device", "threads", "gradient_checkpointing", "chunk_tokens", "cache_encoder", "cache_teacher"),
-    *("checkpoint_every", "validate_every", "log_every", "keep_last", "keep_best"),
-}
-"""Options that change how a run is done, not what is learnt."""
 
 
 def distil(
@@ -189,9 +183,9 @@ class Distillation:
             self.listener.note(f"going on after step {self.stepper.steps}")
             return
 
-    def _compare_options(self, path: Path, saved: dict[str, str]) -> None:
+    def _compare_options(self, path: Path, saved: dict[str, object]) -> None:
         """Says which options have changed since a checkpoint; refuses it where no step is left for them."""
-        changed = [name for name, value in _shaping(self.recipe).items() if saved.get(name) != value]
+        changed = [name for name, value in deciding_options(self.recipe).items() if saved.get(name) != value]
         if not changed:
             return
         if self.stepper.steps >= self.recipe.distil.steps:
@@ -305,7 +299,7 @@ class Distillation:
         return {
             **self.identity,
             **here,
-            "options": _shaping(self.recipe),
+            "options": deciding_options(self.recipe),
             "best": best,
             **self.stepper.state(),
         }
@@ -330,22 +324,6 @@ class Log:
     def add(self, sums: Sums) -> None:
         """Adds one step."""
         self.sums += sums
-
-
-def _shaping(recipe: DistilRecipe) -> dict[str, str]:
-    """Returns the options that weights depend on, by name, as text."""
-    sections: dict[str, DistilOptions | AugmentOptions] = {
-        "distil": recipe.distil,
-        "augment": recipe.augment,
-    }
-    shaping = {
-        f"{section}.{name}": repr(value)
-        for section, options in sections.items()
-        for name, value in asdict(options).items()
-        if name not in _FREE
-    }
-    forms = ("timestamp_probability", "prompt_probability")
-    return shaping | {f"pack.{name}": repr(getattr(recipe.pack, name)) for name in forms}
 
 
 def _mixed(*numbers: int) -> int:
