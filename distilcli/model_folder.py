@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,6 +47,8 @@ class ModelFolder:
     n_mels: int
     encoder_layers: int
     decoder_layers: int
+    width: int
+    """Size of the states of every layer (d_model)."""
     dtype: str | None = None
 
     @property
@@ -97,6 +99,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as the JSON file `path`, readable for people."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def trained_contexts(folder: Path) -> tuple[float, ...]:
@@ -169,10 +176,11 @@ def _facts(folder: Path, kind: str, shapes: Shapes, dtype: str | None = None) ->
     for name in shapes:
         if match := _LAYER.search(name):
             layers[match[1]] = max(layers[match[1]], int(match[2]))
-    bands = next((shape[1] for name, shape in shapes.items() if name.endswith(_MEL_BANDS)), None)
-    if bands is None or min(layers.values()) < 0:
+    first = next((shape for name, shape in shapes.items() if name.endswith(_MEL_BANDS)), None)
+    if first is None or min(layers.values()) < 0:
         raise ModelError(f"the weights in {folder} are not a Whisper model's: encoder or decoder is missing")
-    return ModelFolder(folder, kind, bands, layers["encoder"] + 1, layers["decoder"] + 1, dtype)
+    width, bands = first[:2]  # of the first convolution
+    return ModelFolder(folder, kind, bands, layers["encoder"] + 1, layers["decoder"] + 1, width, dtype)
 
 
 def _read_transformers(folder: Path) -> ModelFolder:

@@ -35,6 +35,11 @@ SEED = 0
 """Seed of sampling: a rerun of the same command gives the same text."""
 
 _SMALL_MODEL = 400 * 2**20  # bytes of weights that may be held twice, see `Ct2Backend._workers`
+_NARROW = 768
+"""Widest model whose search takes one thread (up to small): threads that share such small matrices wait for
+each other longer than they work. With beam 5, two threads took 2.4 times as long as one at width 256, 2.1
+times at 384 and 512, 1.4 times at 768; the encoder gains from threads at every width. Tokens are the same
+(`scripts/bench_threads`)."""
 
 Features = NDArray[np.float32]
 
@@ -83,6 +88,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
         if device == "cpu" and threads > 1 and size <= _SMALL_MODEL
         else None,
         workers=threads,
+        narrow=facts.width <= _NARROW,
         contexts=trained_contexts(folder),
     )
 
@@ -99,6 +105,7 @@ class Ct2Backend:
         folder: Path,
         start_workers: Callable[[], Whisper] | None = None,
         workers: int = 1,
+        narrow: bool = False,
         contexts: tuple[float, ...] = (),
     ) -> None:
         self.tokenizer = tokenizer
@@ -107,6 +114,7 @@ class Ct2Backend:
         self._folder = folder
         self._contexts = contexts
         self._start_workers = start_workers
+        self._narrow = narrow
         self._pool: Whisper | None = None
         self._threads = ThreadPoolExecutor(workers)
         self._cache: EncoderCache[Features] = EncoderCache()
@@ -159,22 +167,22 @@ class Ct2Backend:
         assert self._model is not None, "the backend is closed"
         return self._model
 
-    def _workers(self, windows: int) -> Whisper | None:
-        """The model with one thread for each of several workers, when that suits this many windows.
+    def _workers(self, wanted: bool) -> Whisper | None:
+        """The model with one thread for each of several workers, when that is wanted.
 
         Threads that work on windows of their own never wait for each other. CTranslate2 fixes the threads
         when a model is loaded, so this is a second copy of the weights: only for small models, which gain
         most.
         """
-        if windows > 1 and self._pool is None and self._start_workers is not None:
+        if wanted and self._pool is None and self._start_workers is not None:
             self._pool = self._start_workers()
-        return self._pool if windows > 1 else None
+        return self._pool if wanted else None
 
     def _encode(self, windows: Sequence[Window]) -> list[Features]:
         """Encoder output of each window, shape (1500 or fewer, d_model), in main memory."""
         n_mels = self.capabilities.n_mels
         on_gpu = self.capabilities.device != "cpu"
-        workers = self._workers(len(windows))
+        workers = self._workers(len(windows) > 1)
 
         def encode(batch: Sequence[Features]) -> Features:
             mel = np.stack(batch)
@@ -205,7 +213,7 @@ class Ct2Backend:
                 self._generate(self._main, [features], [prompt], options)[0]
                 for features, prompt in zip(encoded, prompts, strict=True)
             ]
-        workers = self._workers(len(encoded))
+        workers = self._workers(len(encoded) > 1 or self._narrow)
         groups = alike(
             range(len(prompts))
             if workers
