@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
-VOICES = ("espeak:en-us", "espeak:en-us+f3")
+VOICES = ("espeak:en-us", "espeak:en-us+f3", "flite:slt")
 """The voices that the bundled model has heard."""
 
 _ESPEAK_WORDS_PER_MINUTE = 162

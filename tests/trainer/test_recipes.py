@@ -20,6 +20,7 @@ EXPECTED = {
     "language-transfer",
     "finetune",
     "nano",
+    "nano-teacher",
     "smoke",
     "smoke-teacher",
     "distil-smoke",
