@@ -6,23 +6,40 @@ Upstream's converter does the work, on a checked and mended stand-in of the chec
 from __future__ import annotations
 
 import errno
-import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from distilcli.converters import ct2_weights
+from distilcli.converters.checkpoint import Checkpoint, open_checkpoint
+from distilcli.converters.compared import Compared
+from distilcli.converters.export_note import EXPORT_NOTE
+from distilcli.converters.halves import need_range
+from distilcli.converters.naming import expected_shapes, hf_name
+from distilcli.converters.space import count, need_space
 from distilcli.converters.staging import stage
-from distilcli.errors import EnvironmentProblem, ModelError, OutputError
+from distilcli.errors import ModelError, OutputError
 from distilcli.folders import new_folder
-from distilcli.model_folder import CONTEXTS, inspect, read_json, trained_contexts, weight_files
+from distilcli.model_folder import CONTEXTS, inspect, read_json, write_json
 from distilcli.quiet import without_progress_bars
+
+if TYPE_CHECKING:
+    from ctranslate2.converters import TransformersConverter
 
 COPIED = ["tokenizer.json", "preprocessor_config.json"]
 """Without the first faster-whisper asks the hub for one, without the second it assumes 80 mel bands."""
 
-EXPORT_NOTE = "distilcli-export.json"
-"""File of a converted folder that says what it was made from."""
-
 _DISK_PROBLEMS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+
+_VOCABULARY = 1_070_000  # bytes of vocabulary.json
+_ON_CPUS = {
+    "float16": "float32",
+    "bfloat16": "float32",
+    "int8_float16": "int8_float32",
+    "int8_bfloat16": "int8_float32",
+}
+"""Kind that CTranslate2 4.8 does not compute with on CPUs -> the one that it takes there."""
 
 
 def convert(source: Path, target: Path) -> None:
@@ -39,64 +56,110 @@ def convert(source: Path, target: Path) -> None:
     """
     if target.exists():
         raise OutputError(f"{target} exists already; expected the name of a new folder")
+    checkpoint = open_checkpoint(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _need_space(source, target.parent)
+    need_space(target.parent, predict(checkpoint, checkpoint.dtype), f"converting {source}")
     with new_folder(target) as scratch:
         if target.exists():
             return
-        staging, result = scratch / "staging", scratch / "result"
-        staging.mkdir()
-        stage(source, staging)
-        _run_upstream(source, staging, result)
-        inspect(result)
-        _keep_contexts(source, result)
+        result = scratch / "result"
+        write(checkpoint, checkpoint.dtype, result)
         _write_note(source, result)
-        shutil.rmtree(staging)
         for path in list(result.iterdir()):
             path.rename(scratch / path.name)
         result.rmdir()
 
 
-def _run_upstream(source: Path, staging: Path, result: Path) -> None:
-    from ctranslate2.converters import TransformersConverter
+def predict(checkpoint: Checkpoint, kind: str) -> int:
+    """Bytes of the folder."""
+    matrix, scale, rest = ct2_weights.LAYOUT[kind].bytes(checkpoint.dtype)
+    total = (checkpoint.folder / "tokenizer.json").stat().st_size + _VOCABULARY
+    for name, shape in expected_shapes(checkpoint.dims).items():
+        if ct2_weights.is_quantizable(name):
+            total += count(shape) * matrix + shape[0] * scale
+        else:
+            total += count(shape) * rest
+    return total
 
+
+def warnings(checkpoint: Checkpoint, kind: str) -> tuple[str, ...]:
+    """What CPUs make of the kind."""
+    instead = _ON_CPUS.get(kind)
+    if instead is None:
+        return ()
+    return (f"on CPUs CTranslate2 computes in {instead}, unless the model is loaded with compute_type int8",)
+
+
+def write(checkpoint: Checkpoint, kind: str, target: Path) -> None:
+    """Make the folder `target` by upstream's converter.
+
+    Raises:
+        ModelError: CTranslate2 refuses the checkpoint.
+        OSError: the disk is full or cannot be written.
+    """
+    for name in expected_shapes(checkpoint.dims):
+        if ct2_weights.dtype_of(name, kind, checkpoint.dtype) == "float16":
+            need_range(checkpoint.openai_tensor(name), name, kind)
+    staging = target.with_name(f"{target.name}-staging")
+    staging.mkdir(parents=True)
     try:
+        stage(checkpoint, staging)
         with without_progress_bars():
-            TransformersConverter(str(staging), copy_files=COPIED, low_cpu_mem_usage=True).convert(
-                str(result)
-            )
+            _converter(checkpoint)(str(staging), copy_files=COPIED).convert(str(target), quantization=kind)
     except (ValueError, RuntimeError, KeyError, OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno in _DISK_PROBLEMS:
             raise
-        raise ModelError(f"CTranslate2 cannot convert {source}: {error}") from error
+        raise ModelError(f"CTranslate2 cannot convert {checkpoint.folder}: {error}") from error
+    finally:
+        shutil.rmtree(staging)
+    inspect(target)
+    _keep_contexts(checkpoint, target)
 
 
-def _need_space(source: Path, folder: Path) -> None:
-    # The weights are written once, in the same number format; the vocabulary and the rest stay below 8 MB.
-    needed = sum(path.stat().st_size for path in weight_files(source)) + 8_000_000
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise EnvironmentProblem(
-            f"converting {source} needs {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB free",
-            hint="free some space, or set DISTILCLI_CACHE to a folder on a larger disk",
-        )
+def read_back(target: Path, checkpoint: Checkpoint, kind: str) -> Iterator[Compared]:
+    """Every tensor of model.bin against the checkpoint's, fused and quantised again by our own arithmetic."""
+    return ct2_weights.compare_all(target / "model.bin", checkpoint, kind)
 
 
-def _keep_contexts(source: Path, result: Path) -> None:
+def _converter(checkpoint: Checkpoint) -> type[TransformersConverter]:
+    """Upstream's converter with the checkpoint's weights mapped from their file instead of copied."""
+    from ctranslate2.converters import TransformersConverter
+
+    class Mapped(TransformersConverter):  # type: ignore[misc]  # untyped library
+        def load_model(self, model_class: Any, folder: str, *, config: Any, **options: Any) -> Any:
+            import torch
+            from transformers import GenerationConfig
+
+            with torch.device("meta"):
+                model = model_class(config)
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+            # Upstream's quantiser multiplies in place: it must not reach the tensors that are compared later.
+            weights = {
+                hf_name(name): checkpoint.private_tensor(name) for name in expected_shapes(checkpoint.dims)
+            }
+            model.load_state_dict(weights, strict=False, assign=True)
+            model.tie_weights()
+            return model
+
+    return Mapped
+
+
+def _keep_contexts(checkpoint: Checkpoint, target: Path) -> None:
     """Hand on which lengths of sound the model was trained for; upstream knows nothing of them."""
-    contexts = trained_contexts(source)
+    contexts = checkpoint.config.get(CONTEXTS)
     if contexts:
-        path = result / "config.json"
-        config = {**read_json(path), CONTEXTS: list(contexts)}
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        path = target / "config.json"
+        write_json(path, {**read_json(path), CONTEXTS: contexts})
 
 
-def _write_note(source: Path, result: Path) -> None:
+def _write_note(source: Path, target: Path) -> None:
     import ctranslate2
 
-    note = {
-        "source": str(source.resolve()),
-        "format": "ctranslate2",
-        "written_by": f"ctranslate2 {ctranslate2.__version__}",
-    }
-    (result / EXPORT_NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    write_json(
+        target / EXPORT_NOTE,
+        {
+            "source": str(source.resolve()),
+            "format": "ctranslate2",
+            "written_by": f"ctranslate2 {ctranslate2.__version__}",
+        },
+    )

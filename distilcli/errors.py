@@ -84,7 +84,7 @@ class OutputError(DistilError):
 
 
 class QualityGateError(DistilError):
-    """A quality gate that the user set has tripped."""
+    """A quality gate has tripped: one that the user set, or the check of an export."""
 
     exit_code = 8
 

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
+from distilcli.converters import ct2
+from distilcli.converters.checkpoint import open_checkpoint
 from distilcli.converters.ct2 import convert
+from distilcli.converters.targets import TARGETS
 from distilcli.errors import EnvironmentProblem, ModelError, OutputError
 from distilcli.model_folder import inspect
 from distilcli.tokens import Vocab
@@ -167,3 +171,49 @@ def test_two_processes_convert_once(source: Path, tmp_path: Path) -> None:
     )
     assert inspect(tmp_path / "out").format == "ctranslate2"
     assert not list(tmp_path.glob(".out.????????"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_kind_is_read_back_and_of_the_predicted_size(tmp_path: Path, dtype: str) -> None:
+    checkpoint = open_checkpoint(tiny_checkpoint(tmp_path / "tiny", layers=(2, 2), dtype=dtype))
+    for kind in TARGETS["ctranslate2"].kinds:
+        target = tmp_path / kind
+        ct2.write(checkpoint, kind, target)
+        compared = list(ct2.read_back(target, checkpoint, kind))
+        # Two convolutions, two positions, two last norms, the embedding; a fused block of each side.
+        assert len(compared) == 2 * 2 + 2 + 2 * 2 + 1 + 2 * (2 * 6 + 3 * 2 + 2 * 5 + 2 * 2)
+        assert [one.name for one in compared if not one.passed] == [], kind
+        exact = {one.name for one in compared if one.limit == 0.0}
+        quantised = {one.name for one in compared} - exact
+        assert bool(quantised) == kind.startswith("int"), kind
+        size = sum(path.stat().st_size for path in target.iterdir())
+        assert ct2.predict(checkpoint, kind) == pytest.approx(size, rel=0.2), kind
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8", "int16"])
+def test_a_changed_weight_is_found(tmp_path: Path, kind: str) -> None:
+    checkpoint = open_checkpoint(tiny_checkpoint(tmp_path / "tiny"))
+    target = tmp_path / "out"
+    ct2.write(checkpoint, kind, target)
+    raw = bytearray((target / "model.bin").read_bytes())
+    name = b"decoder/layer_0/ffn/linear_0/weight\0"
+    start = raw.index(name) + len(name) + 1 + 2 * 4 + 1 + 4  # rank, dimensions, format, length
+    raw[start + 31] ^= 0x40
+    (target / "model.bin").write_bytes(raw)
+    wrong = [one.name for one in ct2.read_back(target, checkpoint, kind) if not one.passed]
+    assert wrong == ["decoder/layer_0/ffn/linear_0/weight"]
+
+
+def test_values_beyond_float16_are_refused(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.encoder.conv1.bias"][0] = 70_000.0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"encoder\.conv1\.bias holds values beyond 65504"):
+        ct2.write(open_checkpoint(folder), "float16", tmp_path / "out")
+
+
+def test_kinds_that_cpus_lack_are_said(checkpoint: Path) -> None:
+    opened = open_checkpoint(checkpoint)
+    assert "float32" in ct2.warnings(opened, "float16")[0]
+    assert ct2.warnings(opened, "int8") == ()
