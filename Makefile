@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	@echo "Your own recording: $(BIN)/distilcli transcribe FILE --srt"
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed and none was found" >&2; exit 1; }

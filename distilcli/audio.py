@@ -18,6 +18,7 @@ from distilcli import __version__, features, media
 from distilcli.errors import InputError
 from distilcli.media import Probe, Track
 from distilcli.spool import Spool, copy, temporary_file
+from distilcli.stages import stage
 from distilcli.types import SAMPLE_RATE, Audio
 
 __all__ = ["STDIN", "Probe", "Track", "from_array", "open_audio", "probe"]
@@ -47,13 +48,14 @@ def open_audio(
     """
     name = _name(source)
     with Spool() as spool:
-        with _opened(source) as file:
+        with stage("decode"), _opened(source) as file:
             for block in media.decode(file, name, track, warn or _ignore):
                 spool.append(block.samples)
                 if progress:
                     progress(len(spool) / SAMPLE_RATE, block.total)
         audio = Audio(name, spool)
-        features.peak(audio, n_mels)
+        with stage("features"):
+            features.peak(audio, n_mels)
         yield audio
 
 
@@ -124,14 +126,16 @@ def _standard_input() -> Iterator[IO[bytes]]:
             "standard input: expected a recording, found a terminal", hint="distilcli transcribe - < FILE"
         )
     with temporary_file() as spooled:  # most containers need to seek
-        copy(sys.stdin.buffer, spooled)
+        with stage("idle"):
+            copy(sys.stdin.buffer, spooled)
         yield spooled
 
 
 @contextmanager
 def _fetched(url: str) -> Iterator[IO[bytes]]:
     with temporary_file() as spooled:
-        _fetch(url, spooled)
+        with stage("idle"):
+            _fetch(url, spooled)
         yield spooled
 
 

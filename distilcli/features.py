@@ -111,7 +111,7 @@ def _bands(n_mels: int) -> tuple[tuple[slice, slice, Floats], ...]:
     bands = []
     for first in range(0, n_mels, _NEIGHBOURS):
         rows = slice(first, first + _NEIGHBOURS)
-        (heard,) = filters[rows].any(axis=0).nonzero()
+        heard = np.flatnonzero(filters[rows].any(axis=0))
         frequencies = slice(int(heard[0]), int(heard[-1]) + 1)
         bands.append((rows, frequencies, np.ascontiguousarray(filters[rows, frequencies].T)))
     return tuple(bands)

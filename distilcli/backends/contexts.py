@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilcli.features import log_mel
+from distilcli.stages import stage
 from distilcli.types import FRAMES_PER_SECOND, WINDOW_SECONDS, Window
 
 
@@ -22,7 +23,8 @@ def context_mel(window: Window, n_mels: int, contexts: Sequence[float]) -> NDArr
     sound = min(window.span.end, window.audio.duration) - window.span.start
     seconds = next((seconds for seconds in contexts if seconds >= sound), WINDOW_SECONDS)
     # Two frames become one position.
-    return log_mel(window, n_mels)[:, : round(seconds * FRAMES_PER_SECOND / 2) * 2]
+    with stage("features"):
+        return log_mel(window, n_mels)[:, : round(seconds * FRAMES_PER_SECOND / 2) * 2]
 
 
 def alike(keys: Iterable[Hashable]) -> list[list[int]]:

@@ -28,6 +28,7 @@ from distilcli.backends.encoder_cache import EncoderCache
 from distilcli.backends.prompts import last_initial_timestamp, new_tokens, prompt_of
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.model_folder import inspect, trained_contexts
+from distilcli.stages import stage
 from distilcli.tokens import Tokenizer
 from distilcli.types import Hypothesis, Window
 
@@ -127,8 +128,8 @@ class Ct2Backend:
     def decode(self, windows: Sequence[Window], options: DecodeOptions) -> list[Hypothesis]:
         """One hypothesis per window, in order; see `Backend.decode`."""
         prompts = [prompt_of(window, self.tokenizer.vocab, options) for window in windows]
-        encoded = self._cache.get(windows, self._encode)
-        with translated(self._folder):
+        encoded = self._encoded(windows)
+        with stage("decoder"), translated(self._folder):
             results = self._search(encoded, prompts, options)
         return [
             Hypothesis(
@@ -145,8 +146,8 @@ class Ct2Backend:
         """Probability of each language per window; see `Backend.detect_language`."""
         if not windows or not self.tokenizer.vocab.multilingual:
             return [{} for _ in windows]
-        encoded = self._cache.get(windows, self._encode)
-        with translated(self._folder):
+        encoded = self._encoded(windows)
+        with stage("decoder"), translated(self._folder):
             rankings: dict[int, list[tuple[str, float]]] = {}
             for group in alike([len(features) for features in encoded]):
                 heard = storage(np.stack([encoded[position] for position in group]))
@@ -177,6 +178,10 @@ class Ct2Backend:
         if wanted and self._pool is None and self._start_workers is not None:
             self._pool = self._start_workers()
         return self._pool if wanted else None
+
+    def _encoded(self, windows: Sequence[Window]) -> list[Features]:
+        with stage("encoder"):
+            return self._cache.get(windows, self._encode)
 
     def _encode(self, windows: Sequence[Window]) -> list[Features]:
         """Encoder output of each window, shape (1500 or fewer, d_model), in main memory."""

@@ -41,6 +41,7 @@ from distilcli.backends.prompts import new_tokens, prompt_of
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import ModelError
 from distilcli.model_folder import inspect, trained_contexts
+from distilcli.stages import measuring, stage
 from distilcli.tokens import Tokenizer
 from distilcli.types import Hypothesis, Window
 
@@ -114,13 +115,14 @@ class HfBackend:
             drafted = self._draft_input(windows, encoded, options)
             rules = rules_for(self.tokenizer, options, main.network.device)
             for group in alike([(len(prompts[i]), len(encoded[i])) for i in range(len(windows))]):
-                found = self._search(
-                    [windows[position] for position in group],
-                    torch.stack([encoded[position] for position in group]),
-                    [drafted[position] for position in group] if drafted else None,
-                    [prompts[position] for position in group],
-                    rules,
-                )
+                with stage("decoder"):
+                    found = self._search(
+                        [windows[position] for position in group],
+                        torch.stack([encoded[position] for position in group]),
+                        [drafted[position] for position in group] if drafted else None,
+                        [prompts[position] for position in group],
+                        rules,
+                    )
                 answers.update(zip(group, found, strict=True))
         return [answers[position] for position in range(len(windows))]
 
@@ -136,8 +138,10 @@ class HfBackend:
             rows: dict[int, list[float]] = {}
             for group in alike([len(states) for states in encoded]):
                 heard = torch.stack([encoded[position] for position in group])
-                _, logits = main.network.start(heard, [[vocab.sot]] * len(group))
-                weights = logits[:, 0, first : first + len(vocab.languages)].float().softmax(dim=-1).tolist()
+                with stage("decoder"):
+                    _, logits = main.network.start(heard, [[vocab.sot]] * len(group))
+                    scores = logits[:, 0, first : first + len(vocab.languages)].float()
+                    weights = scores.softmax(dim=-1).tolist()
                 rows.update(zip(group, weights, strict=True))
         return [
             dict(sorted(zip(vocab.languages, rows[position], strict=True), key=lambda item: -item[1]))
@@ -240,7 +244,11 @@ class _Model:
 
     def encode(self, windows: Sequence[Window]) -> list[torch.Tensor]:
         """Encoder output of each window, shape (1500 or fewer, d_model), on the device."""
-        return self.cache.get(windows, self._encode)
+        with stage("encoder"):
+            encoded = self.cache.get(windows, self._encode)
+            if measuring() and self.network.device.type == "cuda":
+                torch.cuda.synchronize(self.network.device)  # or the decoder would be charged for it
+            return encoded
 
     def _encode(self, windows: Sequence[Window]) -> list[torch.Tensor]:
         mels = [context_mel(window, self.n_mels, self.contexts) for window in windows]

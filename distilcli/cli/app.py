@@ -13,6 +13,10 @@ from distilcli import __version__
 from distilcli.cli import models, panels
 from distilcli.cli.arguments import FLAGS
 from distilcli.cli.argv import fold_booleans, take_debug
+from distilcli.cli.bench import EPILOG as BENCH_EPILOG
+from distilcli.cli.bench import bench
+from distilcli.cli.convert import EPILOG as CONVERT_EPILOG
+from distilcli.cli.convert import convert
 from distilcli.cli.doctor import doctor
 from distilcli.cli.stdout import ReaderGone
 from distilcli.cli.train import EPILOG as TRAIN_EPILOG
@@ -34,6 +38,8 @@ app = typer.Typer(
 )
 app.command("transcribe", cls=panels.PanelCommand, epilog=EPILOG)(transcribe)
 app.command("train", epilog=TRAIN_EPILOG)(train)
+app.command("convert", epilog=CONVERT_EPILOG)(convert)
+app.command("bench", cls=panels.PanelCommand, epilog=BENCH_EPILOG)(bench)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor)
 

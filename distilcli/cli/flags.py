@@ -92,13 +92,17 @@ class Flag:
         )
 
 
-def with_flags(inputs: Any, flags: Iterable[Flag]) -> Callable[[Command], Command]:
+def with_flags(
+    inputs: Any, flags: Iterable[Flag], *, default: Any = inspect.Parameter.empty
+) -> Callable[[Command], Command]:
     """Give a command that takes ``(inputs, **values)`` the signature that its flags describe.
 
-    `inputs` is the annotation of the positional arguments.
+    `inputs` is the annotation of the positional arguments; with a `default` they may be left out.
     """
     parameters = [
-        inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=inputs),
+        inspect.Parameter(
+            "inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=inputs
+        ),
         *(flag.parameter() for flag in flags),
     ]
 

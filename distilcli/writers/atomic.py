@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from distilcli.errors import OutputError
+from distilcli.stages import stage
 
 _HINTS = {
     errno.ENOSPC: "free some space, or choose another folder with -o DIR",
@@ -29,8 +30,9 @@ def write_atomically(path: Path, text: str) -> None:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".distilcli-{os.urandom(8).hex()}.tmp")
     try:
-        _write(temporary, text.encode("utf-8", errors="replace"), _mode(target))
-        os.replace(temporary, target)
+        with stage("writing"):
+            _write(temporary, text.encode("utf-8", errors="replace"), _mode(target))
+            os.replace(temporary, target)
     except OSError as error:
         raise output_error(path, error) from error
     finally:

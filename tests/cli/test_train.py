@@ -94,7 +94,7 @@ def test_the_plan_of_a_distillation_changes_nothing(tmp_path: Path) -> None:
     done = run("train", "--config", path, "--dry-run")
     assert done.code == 0, done.stderr
     assert "2 recordings, about 0.01 h" in done.stdout
-    assert done.stdout.count("to do") == 7
+    assert done.stdout.count("to do") == 8
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,1 @@
+"""Measurements of models, backends, strategies and other tools, interleaved, each in its own process."""
