@@ -28,7 +28,8 @@ class Rule:
 
 
 FOUNDATION = "types errors languages"
-SOUND = f"{FOUNDATION} audio media spool features edit vad paths __version__"
+FIGURES = "intervals measures accuracy charts pages"
+SOUND = f"{FOUNDATION} audio media spool features edit sound_files vad paths stages __version__"
 MODEL_FILES = "model_folder model_names folders hub bundled paths"
 
 # The first rule whose room matches a module is the one that holds; a module without a rule is an error.
@@ -45,6 +46,14 @@ RULES = [
     Rule("spool", SOUND, "numpy"),
     Rule("features", SOUND, "numpy"),
     Rule("edit", SOUND, "numpy pydub"),
+    Rule("sound_files", "types writers.atomic", "numpy av"),
+    Rule("manifest", "errors"),
+    Rule("intervals", "", "numpy"),
+    Rule("measures", "intervals", "jiwer numpy transformers"),
+    Rule("accuracy", "intervals measures"),
+    Rule("charts"),
+    Rule("pages"),
+    Rule("stages"),
     Rule("folders", "errors", "filelock"),
     Rule("quiet", "", "transformers"),
     Rule("model_folder", "errors"),
@@ -56,30 +65,53 @@ RULES = [
     Rule("doctor", f"errors {MODEL_FILES}", "av ctranslate2 packaging torch"),
     Rule(
         "backends.ct2*",
-        f"{FOUNDATION} backends.* config features model_folder tokens",
+        f"{FOUNDATION} backends.* config features model_folder stages tokens",
         "numpy ctranslate2",
     ),
     Rule(
         "backends.hf*",
-        f"{FOUNDATION} backends.* config features model_folder quiet tokens",
+        f"{FOUNDATION} backends.* config features model_folder quiet stages tokens",
         "numpy torch transformers safetensors",
     ),
-    Rule("backends.contexts", f"{FOUNDATION} features", "numpy"),
+    Rule("backends.contexts", f"{FOUNDATION} features stages", "numpy"),
     Rule("backends*", f"{FOUNDATION} backends.* config tokens"),
     Rule("longform*", f"{FOUNDATION} longform.* config text tokens"),
-    Rule("writers*", "types errors writers writers.*"),
+    Rule("writers*", "types errors stages writers writers.*"),
     Rule("pipeline", f"{SOUND} config tokens text backends.base longform.* models"),
+    Rule("converters.targets", f"{FOUNDATION} converters.checkpoint converters.compared converters.runners"),
+    Rule("converters.runners", "errors"),
+    Rule("converters.runners.__main__", "errors converters.runners"),
+    Rule("converters.runners.sound", f"{SOUND} converters.runners", "numpy"),
+    Rule(
+        "converters.runners.*",
+        f"{FOUNDATION} converters.runners converters.runners.sound converters.onnx_js quiet tokens",
+        "_pywhispercpp ctranslate2 mlx mlx_whisper numpy onnxruntime torch transformers whisper",
+    ),
+    Rule("converters.probe", f"{SOUND} converters.*"),
+    Rule("converters.source", "errors model_folder models converters converters.*"),
+    Rule("converters.upload", "errors hub", "huggingface_hub"),
     Rule(
         "converters*",
-        f"{FOUNDATION} converters.* tokens model_folder folders quiet",
-        "ctranslate2 transformers",
+        f"{FOUNDATION} converters converters.* tokens model_folder folders features quiet",
+        "ctranslate2 gguf mlx numpy onnx onnx_ir onnxruntime safetensors tokenizers torch transformers",
     ),
     Rule(
         "trainer*",
-        f"{SOUND} trainer trainer.* converters.* backends.* config tokens text models pipeline quiet "
-        "model_folder folders hub writers.atomic",
+        f"{SOUND} {FIGURES} trainer trainer.* converters.* backends.* config manifest tokens text models "
+        "pipeline quiet model_folder folders hub writers.atomic",
         "numpy torch transformers tokenizers safetensors "
         "accelerate av datasets filelock huggingface_hub jiwer rich",
+    ),
+    Rule(
+        "bench.peers*",
+        f"{SOUND} bench.* config converters.* models model_folder model_names paths folders",
+        "ctranslate2 faster_whisper numpy pywhispercpp torch transformers whisper",
+    ),
+    Rule(
+        "bench*",
+        f"{SOUND} {FIGURES} bench bench.* assets backends.* bundled config converters.* manifest "
+        "model_folder model_names models pipeline text tokens writers.*",
+        "filelock numpy",
     ),
     Rule("cli*", "*", "typer rich"),
     Rule("__main__", "cli.app"),
@@ -143,7 +175,17 @@ def test_imports_stay_in_the_house(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["--help", "transcribe --help", "train --help", "models --help", "doctor --help"]
+    "command",
+    [
+        "--help",
+        "transcribe --help",
+        "train --help",
+        "bench --help",
+        "models --help",
+        "doctor --help",
+        "convert --help",
+        "convert --list",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (

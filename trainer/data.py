@@ -6,8 +6,7 @@ It knows files, samples and token ids; it does not know windows, batches or mel 
 from __future__ import annotations
 
 import hashlib
-import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distilcli.errors import InputError, NoInputError
+from distilcli.errors import NoInputError
+from distilcli.manifest import manifest_rows
 from distilcli.tokens import Tokenizer
-from distilcli.trainer.manifest import manifest_rows
+from distilcli.trainer.corpus import decode
 from distilcli.trainer.sample_cache import Pending, open_samples
 from distilcli.types import SAMPLE_RATE
-
-Decode = Callable[[Path], NDArray[np.int16]]
-"""Reads one recording as (n,) int16 at 16 kHz mono; raises InputError."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +28,8 @@ class Entry:
 
     audio: Path
     text: str
-    duration: float
+    duration: float | None
+    """Seconds, where the manifest says so."""
     speaker: str
 
 
@@ -79,34 +77,18 @@ def read_manifest(path: Path, rejected: list[str]) -> Iterator[Entry]:
         if isinstance(row, str):
             rejected.append(f"{path}:{number}: {row}")
             continue
+        seconds = row.get("duration")
         try:
             entry = Entry(
                 audio=path.parent / row["audio"],
                 text=str(row["text"]).strip(),
-                duration=float(row["duration"]),
+                duration=None if seconds is None else float(seconds),
                 speaker=str(row.get("speaker", "")),
             )
         except (ValueError, KeyError, TypeError) as error:
             rejected.append(f"{path}:{number}: {type(error).__name__} {error}")
             continue
         yield entry
-
-
-def read_wave(path: Path) -> NDArray[np.int16]:
-    """Reads a 16 kHz mono 16-bit WAV file.
-
-    Raises:
-        InputError: missing, damaged, or another format.
-    """
-    try:
-        with wave.open(str(path), "rb") as reader:
-            shape = (reader.getframerate(), reader.getnchannels(), reader.getsampwidth())
-            raw = reader.readframes(reader.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if shape != (SAMPLE_RATE, 1, 2) or not raw:
-        raise InputError(f"{path}: expected 16 kHz mono 16-bit samples, found {shape} and {len(raw)} bytes")
-    return np.frombuffer(raw, dtype=np.int16)
 
 
 def token_centres(tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[float, ...]:
@@ -116,12 +98,12 @@ def token_centres(tokenizer: Tokenizer, tokens: Sequence[int]) -> tuple[float, .
     return tuple(((ends - lengths / 2) / ends[-1]).tolist())
 
 
-def open_bank(
-    manifests: Sequence[Path], tokenizer: Tokenizer, cache: Path, decode: Decode = read_wave
-) -> Bank:
+def open_bank(manifests: Sequence[Path], tokenizer: Tokenizer, cache: Path) -> Bank:
     """Decodes every recording of the manifests once into a file under `cache`; later calls map that file.
 
-    The cache's name is a hash of the manifests' content, so another set of recordings makes another file.
+    Files may have any container; those that are damaged or longer than a window of 30 s are in
+    `Bank.rejected`. The cache's name is a hash of the manifests' content, so another set of recordings makes
+    another file.
 
     Raises:
         NoInputError: nothing usable in the manifests.
@@ -131,7 +113,7 @@ def open_bank(
     entries = [entry for path in manifests for entry in read_manifest(path, rejected)]
     digest = hashlib.sha256(repr([(str(e.audio), e.duration) for e in entries]).encode()).hexdigest()[:16]
     samples, stored = open_samples(
-        cache, digest, lambda: [Pending({}, partial(decode, e.audio), e.audio) for e in entries]
+        cache, digest, lambda: [Pending({}, partial(decode, e.audio, str(e.audio)), e.audio) for e in entries]
     )
     utterances = []
     for entry, one in zip(entries, stored, strict=True):

@@ -16,7 +16,8 @@ from distilcli.writers.atomic import write_atomically
 
 FREE = frozenset(
     (
-        *("device", "threads", "chunk_tokens", "cache_encoder", "cache_teacher", "gradient_checkpointing"),
+        *("device", "threads", "chunk_tokens", "cache_encoder", "cache_teacher", "store_ahead"),
+        "gradient_checkpointing",
         *("checkpoint_every", "validate_every", "log_every", "keep_last", "keep_best"),
         "steps",
     )

@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 
 from distilcli.errors import EnvironmentProblem, ModelError, UsageError
-from distilcli.tokens import Tokenizer
 from distilcli.trainer import checkpoint
 from distilcli.trainer.command import run_with_recipe
 from distilcli.trainer.cursor import Cursor, Place, share
 from distilcli.trainer.deciding import deciding_options, refuse_changed_options
-from distilcli.trainer.material import Material, open_objective, plain
-from distilcli.trainer.model_facts import model_facts
+from distilcli.trainer.material import Material, Windows, open_materials, open_objective
 from distilcli.trainer.packing import window_weights
 from distilcli.trainer.ranks import Ranks, open_ranks
 from distilcli.trainer.recipe import DistilRecipe
@@ -37,9 +35,6 @@ from distilcli.trainer.step import Stepper, Sums
 from distilcli.trainer.student_folder import write_student
 from distilcli.trainer.watch import Lines, Listener, StepRow, open_listener
 from distilcli.trainer.weights import fingerprint
-
-Windows = tuple[Corpus, Sequence[PackedWindow]]
-"""Recordings and the windows made of them."""
 
 
 def distil(
@@ -79,9 +74,7 @@ def distil(
     ranks = open_ranks(recipe.distil.device)
     if recipe.distil.threads:
         torch.set_num_threads(recipe.distil.threads)
-    tokenizer, mels = Tokenizer.from_folder(student), model_facts(student).mels
-    material = Material(corpus, windows, recipe, tokenizer, mels)
-    measured = Material(*validation, plain(recipe), tokenizer, mels) if validation is not None else None
+    material, measured = open_materials(recipe, student, (corpus, windows), validation)
     run = Distillation(recipe, student, teacher, material, measured, ranks, listener or Listener())
     run.resume()
     run.train()

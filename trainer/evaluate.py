@@ -11,7 +11,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilcli import models as model_names
+from distilcli.accuracy import Answer, spelling_of
 from distilcli.backends.base import Backend
 from distilcli.config import (
     ChunkedOptions,
@@ -31,10 +32,10 @@ from distilcli.config import (
 from distilcli.edit import mix
 from distilcli.errors import DistilError, NoInputError
 from distilcli.pipeline import load_model, transcribe_many
+from distilcli.sound_files import write_wave
 from distilcli.trainer.recipe import DistilRecipe
 from distilcli.trainer.records import Corpus
 from distilcli.trainer.scores import (
-    Answer,
     Measured,
     Results,
     difference,
@@ -42,7 +43,6 @@ from distilcli.trainer.scores import (
     worst,
     write_results,
 )
-from distilcli.trainer.sound_files import write_wave
 from distilcli.trainer.watch import Listener
 from distilcli.types import SAMPLE_RATE
 from distilcli.writers.atomic import write_atomically
@@ -202,16 +202,6 @@ def sound_of(case: Case, corpus: Corpus, snr: float | None = None) -> NDArray[np
     noise = rng.standard_normal(len(samples), dtype=np.float32) * np.float32(0.1)
     noisy = mix(samples.astype(np.float32) / np.float32(32768.0), noise, snr)
     return np.clip(np.round(noisy * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def spelling_of(folders: Iterable[Path]) -> dict[str, str]:
-    """British to American spellings of the first model folder that has them; empty where none has."""
-    for folder in folders:
-        path = folder / "normalizer.json"
-        if path.is_file():
-            table: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-            return table
-    return {}
 
 
 def _measure_model(

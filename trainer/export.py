@@ -6,7 +6,6 @@ It knows files and their conventions; it does not know how the network was train
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import zipfile
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
+from distilcli.converters.generation import generation_keys
+from distilcli.converters.tokenizer_files import whisper_tokenizer, write_tokenizer
 from distilcli.errors import DistilError, NoInputError
+from distilcli.model_folder import read_json, write_json
 from distilcli.tokens import Tokenizer
 from distilcli.trainer import checkpoint
 from distilcli.trainer.config import ModelOptions, load_recipe
 from distilcli.trainer.network import Network, whisper_config
-from distilcli.trainer.tokenizer_files import normaliser_table, transformers_tokenizer, whisper_tokenizer
 from distilcli.trainer.vocabulary import CompactVocabulary
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -32,26 +33,7 @@ def generation_config(tokenizer: Tokenizer, alignment_heads: list[list[int]]) ->
     It must not be a mutated `model.generation_config`: the library marks that one as made from the model
     config and drops every field that it does not know when it is read again.
     """
-    vocab = tokenizer.vocab
-    fields: dict[str, object] = {
-        "alignment_heads": alignment_heads,
-        "begin_suppress_tokens": [*tokenizer.encode(" "), vocab.eot],
-        "bos_token_id": vocab.eot,
-        "decoder_start_token_id": vocab.sot,
-        "eos_token_id": vocab.eot,
-        "is_multilingual": vocab.multilingual,
-        "max_initial_timestamp_index": 50,
-        "max_length": 448,
-        "no_timestamps_token_id": vocab.no_timestamps,
-        "pad_token_id": vocab.eot,
-        "prev_sot_token_id": vocab.sot_prev,
-        "return_timestamps": False,
-        "suppress_tokens": list(tokenizer.suppressed((-1,))),
-    }
-    if vocab.multilingual:
-        fields["lang_to_id"] = {f"<|{code}|>": vocab.language(code) for code in vocab.languages}
-        fields["task_to_id"] = {"transcribe": vocab.transcribe, "translate": vocab.translate}
-    return GenerationConfig(**fields)
+    return GenerationConfig(**generation_keys(tokenizer, alignment_heads))
 
 
 def whole_model(
@@ -95,26 +77,17 @@ def write_folder(
     """Writes a complete model folder; existing files of the same names are replaced."""
     tokenizer = whisper_tokenizer(vocabulary.size)
     whole_model(network, vocabulary, options, tokenizer).save_pretrained(folder)
-    files = transformers_tokenizer(vocabulary.size)
-    files.save_pretrained(folder)
-    files.save_vocabulary(str(folder))
+    write_tokenizer(folder, vocabulary.size)
     WhisperFeatureExtractor(feature_size=options.mels).save_pretrained(folder)
-    (folder / "normalizer.json").write_text(json.dumps(normaliser_table(), indent=1), encoding="utf-8")
-    _rewrite(folder / "config.json", drop=("suppress_tokens", "begin_suppress_tokens"))
-    _rewrite(folder / "tokenizer_config.json", rename={"extra_special_tokens": "additional_special_tokens"})
+    _drop_null(folder / "config.json", ("suppress_tokens", "begin_suppress_tokens"))
     for path in folder.iterdir():  # the safetensors library makes files that only their owner can read
         path.chmod(0o644)
 
 
-def _rewrite(path: Path, *, drop: tuple[str, ...] = (), rename: dict[str, str] | None = None) -> None:
-    """Drops keys whose value is null and renames keys that older readers know by another name."""
-    table = json.loads(path.read_text(encoding="utf-8"))
-    kept = {
-        (rename or {}).get(key, key): value
-        for key, value in table.items()
-        if not (key in drop and value is None)
-    }
-    path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _drop_null(path: Path, keys: tuple[str, ...]) -> None:
+    """Drops those of `keys` whose value is null, which some readers refuse."""
+    kept = {key: value for key, value in read_json(path).items() if not (key in keys and value is None)}
+    write_json(path, kept)
 
 
 def write_zip(folder: Path, target: Path) -> None:

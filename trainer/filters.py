@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distilcli.errors import InputError, NoInputError
-from distilcli.trainer.durable import writing
-from distilcli.trainer.metrics import (
+from distilcli.measures import (
     Counts,
     Normaliser,
     count_characters,
@@ -23,6 +22,7 @@ from distilcli.trainer.metrics import (
     normaliser,
     total,
 )
+from distilcli.trainer.durable import writing
 from distilcli.trainer.recipe import DistilRecipe, FilterOptions
 from distilcli.trainer.records import Corpus, Labelled, Recording
 from distilcli.writers.atomic import write_atomically

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distilcli.errors import NoInputError
+from distilcli.sound_files import mp3
 from distilcli.trainer import filters
 from distilcli.trainer.model_facts import model_facts
 from distilcli.trainer.recipe import DistilRecipe, resolved
@@ -15,7 +16,6 @@ from distilcli.trainer.records import Corpus
 from distilcli.trainer.report import DroppedReason, FilterFacts, ReportData
 from distilcli.trainer.run_folder import RunFolder, versions
 from distilcli.trainer.scores import Results, read_results
-from distilcli.trainer.sound_files import mp3
 from distilcli.trainer.watch import read_metrics
 
 

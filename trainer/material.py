@@ -16,7 +16,7 @@ import torch
 from distilcli.errors import OutputError, UsageError
 from distilcli.tokens import Tokenizer
 from distilcli.trainer.caches import StateCache, open_cache
-from distilcli.trainer.model_facts import FRAMES, ModelFacts, model_facts
+from distilcli.trainer.model_facts import FRAMES, model_facts
 from distilcli.trainer.objective import Objective
 from distilcli.trainer.ranks import Ranks
 from distilcli.trainer.recipe import AugmentOptions, DistilOptions, DistilRecipe
@@ -25,6 +25,9 @@ from distilcli.trainer.student_folder import load_student
 from distilcli.trainer.teacher import Teacher
 from distilcli.trainer.weights import ENCODER, fingerprint
 from distilcli.trainer.window_batches import make_window_batch
+
+Windows = tuple[Corpus, Sequence[PackedWindow]]
+"""Recordings and the windows made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,19 @@ class Material:
 
     def batch(self, numbers: Sequence[int], epoch: int, objective: Objective) -> WindowBatch:
         """Returns a micro-batch, without its sound where the caches have all that is needed of it."""
-        shared = (self.windows, self.corpus, self.tokenizer, self.recipe, epoch, self.mels)
         if objective.caches:
-            silent = make_window_batch(numbers, *shared, with_mel=False)
+            silent = self.silent(numbers, epoch)
             if not objective.needs_sound(silent):
                 return silent
-        return make_window_batch(numbers, *shared)
+        return self._made(numbers, epoch, with_mel=True)
+
+    def silent(self, numbers: Sequence[int], epoch: int) -> WindowBatch:
+        """Returns a micro-batch without its sound."""
+        return self._made(numbers, epoch, with_mel=False)
+
+    def _made(self, numbers: Sequence[int], epoch: int, *, with_mel: bool) -> WindowBatch:
+        shared = (self.windows, self.corpus, self.tokenizer, self.recipe, epoch, self.mels)
+        return make_window_batch(numbers, *shared, with_mel=with_mel)
 
     def describe(self, key: str) -> str:
         """Names the recordings of a window."""
@@ -62,6 +72,15 @@ class Material:
 def plain(recipe: DistilRecipe) -> DistilRecipe:
     """Returns a recipe without augmentation and with windows of 30 s only: what is measured never changes."""
     return replace(recipe, augment=AugmentOptions(), distil=replace(recipe.distil, elastic_seconds=()))
+
+
+def open_materials(
+    recipe: DistilRecipe, student: Path, learnt: Windows, measured: Windows | None
+) -> tuple[Material, Material | None]:
+    """Returns what is learnt and what is measured, for the student in a folder."""
+    tokenizer, mels = Tokenizer.from_folder(student), model_facts(student).mels
+    validation = None if measured is None else Material(*measured, plain(recipe), tokenizer, mels)
+    return Material(*learnt, recipe, tokenizer, mels), validation
 
 
 def open_objective(
@@ -100,7 +119,9 @@ def open_objective(
     if options.cache_encoder and options.freeze_encoder:
         facts = model_facts(student)
         states = open_cache(folder / "encoder", f"{encoder}|{sound}", facts.width, dtype, ranks.rank)
-        _insist_on_room(states, facts, sum(len(material.windows) for material in materials), dtype)
+        windows = sum(len(material.windows) for material in materials)
+        what = f"the encoder's states of {windows:,} windows"
+        insist_on_room(states, windows * FRAMES, what, "cache_encoder")
     if options.cache_teacher and teacher is not None:
         width = model_facts(teacher).width
         taught = open_cache(folder / "teacher", f"{fingerprint(teacher)}|{sound}", width, dtype, ranks.rank)
@@ -151,14 +172,23 @@ def _fit(student: Path, teacher: Path, options: DistilOptions, shares_encoder: b
         )
 
 
-def _insist_on_room(cache: StateCache, facts: ModelFacts, windows: int, dtype: torch.dtype) -> None:
-    """Refuses to begin what the disk cannot hold."""
-    wanted = windows * FRAMES * facts.width * dtype.itemsize
+def insist_on_room(cache: StateCache, rows: int, what: str, switch: str) -> None:
+    """Refuses to begin what the disk cannot hold.
+
+    Args:
+        cache: where the states go; what it has already counts.
+        rows: states that it will hold in the end.
+        what: names them in the message.
+        switch: option of `distil` that does without them.
+
+    Raises:
+        OutputError: there is no room.
+    """
+    wanted = rows * cache.width * cache.dtype.itemsize
     there = sum(path.stat().st_size for path in cache.folder.glob("*.bin"))
     free = shutil.disk_usage(cache.folder).free
     if wanted - there > free:
         raise OutputError(
-            f"the encoder's states of {windows:,} windows need {wanted / 1e9:,.1f} GB; "
-            f"{cache.folder} has {free / 1e9:,.1f} GB free",
-            hint="free some space, or add --set distil.cache_encoder=false",
+            f"{what} need {wanted / 1e9:,.1f} GB; {cache.folder} has {free / 1e9:,.1f} GB free",
+            hint=f"free some space, or add --set distil.{switch}=false",
         )

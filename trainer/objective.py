@@ -67,11 +67,25 @@ class Objective:
             return False
         return self.teacher_cache is None or not self.teacher_cache.has(batch.variants)
 
+    def stored(self, batch: WindowBatch) -> bool:
+        """Whether the caches have all that they may have of this batch."""
+        encoded = self.encoder_cache is None or self.encoder_cache.has(batch.keys)
+        return encoded and (self.teacher_cache is None or self.teacher_cache.has(batch.variants))
+
+    @torch.no_grad()
+    def store(self, batch: WindowBatch) -> None:
+        """Puts the states of frozen networks for this batch into the caches; nothing is learnt."""
+        mel = None if batch.mel is None else batch.mel.to(self.device)
+        shared = self.teacher is not None and self.teacher.shares_encoder
+        with self._precision():
+            encoded = self._encoded(batch, mel) if shared or self.encoder_cache is not None else None
+            self._taught(batch, batch.inputs.to(self.device), encoded, mel)
+
     def terms(self, batch: WindowBatch, weights: LossWeights) -> LossTerms:
         """Returns the summed loss terms of a batch; gradients are recorded where torch records them."""
         inputs, targets = batch.inputs.to(self.device), batch.targets.to(self.device)
         mel = None if batch.mel is None else batch.mel.to(self.device)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        with self._precision():
             encoded = self._encoded(batch, mel)
             wanted = self._taught(batch, inputs, encoded, mel)
             hidden = self.student.model.decoder(
@@ -80,6 +94,10 @@ class Objective:
             head = None if self.teacher is None else self.teacher.head
             weight = self.student.proj_out.weight
             return distillation(hidden, weight, targets, wanted, head, weights, self.options.chunk_tokens)
+
+    def _precision(self) -> torch.autocast:
+        """The number format of matrix products, for a with statement."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def _encoded(self, batch: WindowBatch, mel: Tensor | None) -> Tensor:
         """The student's encoder states (batch, positions, d)."""
@@ -99,7 +117,7 @@ class Objective:
 
     @torch.no_grad()
     def _taught(
-        self, batch: WindowBatch, inputs: Tensor, encoded: Tensor, mel: Tensor | None
+        self, batch: WindowBatch, inputs: Tensor, encoded: Tensor | None, mel: Tensor | None
     ) -> Tensor | None:
         """The teacher's last decoder states (batch, tokens, d); from a cache only those with a target."""
         if self.teacher is None:
@@ -107,7 +125,7 @@ class Objective:
         cache, valid = self.teacher_cache, batch.targets != IGNORED
         names = batch.variants
         if cache is None or not cache.has(names):
-            live = self.teacher.states(inputs, encoded.detach(), mel).to(self.dtype)
+            live = self.teacher.states(inputs, encoded, mel).to(self.dtype)
             if cache is None:
                 return live
             rows = zip(names, live.cpu(), valid, strict=True)

@@ -5,6 +5,7 @@ It turns counts and shapes into estimates; it opens no recording and starts noth
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from distilcli.types import SAMPLE_RATE, WINDOW_SECONDS
 TOKENS_PER_SECOND = 4.0
 """Of a label, timestamps included: 3 to 4 for English (reference: 100 valid tokens in a window of 30 s)."""
 
-EFFICIENCY = {"label": 0.25, "distil": 0.35, "evaluate": 0.2}
+EFFICIENCY = {"label": 0.25, "states": 0.35, "distil": 0.35, "evaluate": 0.2}
 """Share of a large matrix product's speed that a stage reaches. Rough: kernels, batch sizes, decoding."""
 
 
@@ -75,7 +76,7 @@ def estimates(
             f"width {student.width}",
         )
     )
-    found.append(_distil(recipe, windows, training.seconds / windows, teacher, student))
+    found += _distil(recipe, windows, training.seconds / windows, teacher, student)
     if validation is not None:
         found.append(_evaluate(recipe, validation, [one for one in (teacher, student) if one is not None]))
     return found
@@ -98,27 +99,44 @@ def _label(recipe: DistilRecipe, training: Size, teacher: ModelFacts) -> Estimat
 
 def _distil(
     recipe: DistilRecipe, windows: int, seconds: float, teacher: ModelFacts | None, student: ModelFacts
-) -> Estimate:
+) -> list[Estimate]:
+    """What the frozen networks do, beforehand or on the way, and what is learnt."""
     options = recipe.distil
     seen = options.steps * options.batch_size * options.accumulate
     tokens = min(seconds * TOKENS_PER_SECOND, recipe.pack.max_tokens)
     once = min(seen, windows)
-    passes = 1 if options.freeze_encoder else 3  # a backward pass costs two forward passes
-    encoded = once if options.freeze_encoder and options.cache_encoder else seen
-    flops = 3 * student.decoder_flops(seen * tokens, seen) + passes * encoded * student.encoder_flops()
-    disk = _checkpoint_bytes(recipe, student)
-    if options.freeze_encoder and options.cache_encoder:
-        disk += once * FRAMES * student.width * 2
+    learning = 3 * student.decoder_flops(seen * tokens, seen)  # a backward pass costs two forward passes
+    frozen = stored = 0.0
+    if options.freeze_encoder:
+        encoded = once if options.cache_encoder else seen
+        frozen += encoded * student.encoder_flops()
+        stored += encoded * FRAMES * student.width * 2 if options.cache_encoder else 0.0
+    else:
+        learning += 3 * seen * student.encoder_flops()
+    forms = _forms(recipe, seen / windows)
     if teacher is not None and options.kl_weight + options.mse_weight > 0:
-        taught = once if options.cache_teacher else seen
-        flops += teacher.decoder_flops(taught * tokens, taught)
-        if options.cache_teacher:
-            disk += taught * tokens * teacher.width * 2
+        taught = forms * once if options.cache_teacher else seen
+        frozen += teacher.decoder_flops(taught * tokens, taught)
+        stored += taught * tokens * teacher.width * 2 if options.cache_teacher else 0.0
         if not options.freeze_encoder:
-            flops += taught * teacher.encoder_flops()
-    per_step = options.batch_size * options.accumulate
-    what = f"{options.steps:,} steps of {per_step} windows, {seen / windows:.1f} epochs"
-    return Estimate(stage="distil", what=what, flops=flops, disk=disk)
+            frozen += taught * teacher.encoder_flops()
+    what = f"{options.steps:,} steps of {seen // options.steps} windows, {seen / windows:.1f} epochs"
+    kept = _checkpoint_bytes(recipe, student)
+    if not options.stores_ahead:
+        return [Estimate(stage="distil", what=what, flops=learning + frozen, disk=kept + stored)]
+    before = f"about {once:,} windows in {forms:.1f} forms each"
+    return [
+        Estimate(stage="states", what=before, flops=frozen, disk=stored),
+        Estimate(stage="distil", what=what, flops=learning, disk=kept),
+    ]
+
+
+def _forms(recipe: DistilRecipe, epochs: float) -> float:
+    """In how many forms a window is learnt on average: with or without timestamps and prompt."""
+    stamped = recipe.pack.timestamp_probability
+    prompted = recipe.pack.prompt_probability if recipe.pack.method == "next-fit" else 0.0
+    shares = [one * other for one in (stamped, 1 - stamped) for other in (prompted, 1 - prompted)]
+    return sum(1 - math.pow(1 - share, max(epochs, 1.0)) for share in shares)
 
 
 def _checkpoint_bytes(recipe: DistilRecipe, student: ModelFacts) -> float:

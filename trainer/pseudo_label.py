@@ -23,11 +23,11 @@ from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import ModelError, UsageError
 from distilcli.text import compression_ratio
 from distilcli.tokens import Tokenizer, Vocab
-from distilcli.trainer.command import run_with_recipe
+from distilcli.trainer.command import RANKS, run_with_recipe
 from distilcli.trainer.corpus import open_corpus
 from distilcli.trainer.recipe import DistilRecipe, LabelOptions
 from distilcli.trainer.records import Corpus, Labelled
-from distilcli.trainer.shards import Header, Row, commit_shard, read_shards, refuse_another
+from distilcli.trainer.shards import Header, Row, commit_shard, only_writer, read_shards, refuse_another
 from distilcli.types import Hypothesis, Span, Window
 
 Progress = Callable[[int, int], None]
@@ -64,33 +64,42 @@ def label_corpus(
     Raises:
         UsageError: the folder holds labels of another teacher or of other options, or the teacher cannot do
             what the recipe asks for; nothing has been computed then.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or another run is writing into it.
     """
     options = decode_options(recipe)
     _check(corpus, backend, options)
     header = _header(recipe, backend)
-    known: dict[str, str] = {}
-    sequence = 0
-    for shard in read_shards(folder):
-        refuse_another(shard, header)
-        known |= {row["key"]: row["sound"] for row in shard.rows}
-        sequence = shard.sequence + 1
     size = recipe.label.shard_size
     mine = [
         range(first, min(first + size, len(corpus.recordings)))
         for first in range(rank * size, len(corpus.recordings), world * size)
     ]
     done, total = 0, sum(map(len, mine))
-    for chunk in mine:
-        todo = [(i, mark) for i in chunk if known.get(corpus.recordings[i].key) != (mark := _mark(corpus, i))]
-        if todo:
-            labels = _decode(corpus, [i for i, _ in todo], backend, options, recipe.label)
-            rows = [_row(label, mark) for label, (_, mark) in zip(labels, todo, strict=True)]
-            commit_shard(folder, sequence, rank, header, rows)
-            sequence += 1
-        done += len(chunk)
-        if on_progress:
-            on_progress(done, total)
+    with only_writer(folder, rank):
+        known, sequence = _known(folder, header)
+        for chunk in mine:
+            todo = [
+                (i, mark) for i in chunk if known.get(corpus.recordings[i].key) != (mark := _mark(corpus, i))
+            ]
+            if todo:
+                labels = _decode(corpus, [i for i, _ in todo], backend, options, recipe.label)
+                rows = [_row(label, mark) for label, (_, mark) in zip(labels, todo, strict=True)]
+                commit_shard(folder, sequence, rank, header, rows)
+                sequence += 1
+            done += len(chunk)
+            if on_progress:
+                on_progress(done, total)
+
+
+def _known(folder: Path, header: Header) -> tuple[dict[str, str], int]:
+    """Sound marks of the recordings that have a label, by key, and the number of the next shard."""
+    known: dict[str, str] = {}
+    sequence = 0
+    for shard in read_shards(folder):
+        refuse_another(shard, header)
+        known |= {row["key"]: row["sound"] for row in shard.rows}
+        sequence = shard.sequence + 1
+    return known, sequence
 
 
 def read_labels(folder: Path) -> dict[str, Labelled]:
@@ -256,11 +265,22 @@ class Place:
     """Number on its machine."""
 
 
+_PLACES = (
+    (RANKS, 0),
+    (("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"), 1),
+    (("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"), 0),
+)
+"""Names of rank, world and local rank in the order of `RANKS`, each with its value without a launcher."""
+
+
 def place() -> Place:
-    """Reads what the launcher says in the environment; a process without a launcher is alone."""
+    """Reads what the launcher says in the environment; a process without a launcher is alone.
+
+    Labelling needs no messages between processes, so none are joined: one that fails costs its own shards.
+    """
     rank, world, local = (
-        int(os.environ.get(name, default))
-        for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        int(next((os.environ[name] for name in names if name in os.environ), default))
+        for names, default in _PLACES
     )
     return Place(rank, world, local)
 

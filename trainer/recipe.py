@@ -272,6 +272,8 @@ class DistilOptions:
     """Keep the frozen encoder's states on disk from the first epoch on (3.8 MB a window for large-v3)."""
     cache_teacher: bool = True
     """Keep the teacher's last decoder states on disk: KL stays exact without the teacher in memory."""
+    store_ahead: bool = True
+    """Fill the caches before training begins, which then never loads the teacher; off: at first use."""
     elastic_seconds: tuple[float, ...] = ()
     """Window lengths to train for, for instance [5, 10, 20, 30]; empty: 30 s only."""
     seed: int = 1
@@ -308,6 +310,11 @@ class DistilOptions:
         )
         if not self.ce_weight and not self.kl_weight and not self.mse_weight:
             raise UsageError("at least one of ce_weight, kl_weight and mse_weight must be above 0")
+
+    @property
+    def stores_ahead(self) -> bool:
+        """Whether there is a teacher whose states are stored before training begins."""
+        return bool(self.kl_weight or self.mse_weight) and self.cache_teacher and self.store_ahead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

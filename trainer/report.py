@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 
-from distilcli.trainer.charts import Bar, Series, bar_chart, line_chart
-from distilcli.trainer.metrics import Interval
+from distilcli.charts import Bar, Series, bar_chart, line_chart
+from distilcli.intervals import Interval
+from distilcli.pages import details, page, section, table, tiles
 from distilcli.trainer.model_facts import ModelFacts
 from distilcli.trainer.scores import Example, Results, Score
 from distilcli.trainer.watch import Metrics
@@ -68,22 +68,16 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """Returns the page: one HTML document without any reference to another file."""
-    style = resources.files("distilcli.trainer").joinpath("report.css").read_text(encoding="utf-8")
     sections = (
         _head(data),
-        _section("Training", _curves(data.metrics)),
-        _section("Error rates", _scores(data.results)),
-        _section("With noise", _noise(data.results)),
-        _section("Data", _filter(data.filtered, data.rejected)),
-        _section("Worst recordings", _worst(data.results.worst, data.sounds)),
-        _section("How it was made", _making(data)),
+        section("Training", _curves(data.metrics)),
+        section("Error rates", _scores(data.results)),
+        section("With noise", _noise(data.results)),
+        section("Data", _filter(data.filtered, data.rejected)),
+        section("Worst recordings", _worst(data.results.worst, data.sounds)),
+        section("How it was made", _making(data)),
     )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(data.title)}</title><style>\n{style}</style></head>\n"
-        f"<body>\n{''.join(sections)}</body></html>\n"
-    )
+    return page(data.title, sections)
 
 
 def percent(interval: Interval) -> str:
@@ -108,34 +102,27 @@ def of_mode(results: Results, mode: str, snr: float | None = None) -> list[Score
     return [score for score in results.scores if score.mode == mode and score.snr == snr]
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{body}</section>\n" if body else ""
-
-
 def _head(data: ReportData) -> str:
-    tiles: list[tuple[str, str]] = []
+    figures: list[tuple[str, str]] = []
     short = of_mode(data.results, "short")
     for score in short:
-        tiles.append((f"{score.rate.value:.2f} %", f"{score.unit} error rate, {score.model}"))
+        figures.append((f"{score.rate.value:.2f} %", f"{score.unit} error rate, {score.model}"))
     for difference in data.results.differences:
         if difference.mode == "short" and difference.snr is None:
-            tiles.append(
+            figures.append(
                 (f"{difference.points.value:+.2f}", f"points, {difference.model} to {difference.baseline}")
             )
     if len(short) > 1:
-        tiles.append((f"{short[-1].rtfx / max(short[0].rtfx, 1e-9):.1f} ×", "speed of the teacher"))
-    tiles += [(millions(facts), f"parameters, {name}") for name, facts in data.models.items()]
+        figures.append((f"{short[-1].rtfx / max(short[0].rtfx, 1e-9):.1f} ×", "speed of the teacher"))
+    figures += [(millions(facts), f"parameters, {name}") for name, facts in data.models.items()]
     if data.metrics.steps:
         last = data.metrics.steps[-1]
-        tiles += [(f"{last.step:,}", "steps"), (f"{last.audio_hours:,.2f} h", "audio seen")]
-    listing = "".join(f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>" for value, name in tiles)
+        figures += [(f"{last.step:,}", "steps"), (f"{last.audio_hours:,.2f} h", "audio seen")]
     shapes = "; ".join(
         f"{name}: {one.encoder_layers} encoder and {one.decoder_layers} decoder layers of width {one.width}"
         for name, one in data.models.items()
     )
-    return (
-        f'<h1>{escape(data.title)}</h1><p class="lead">{escape(shapes)}</p><ul class="tiles">{listing}</ul>\n'
-    )
+    return f'<h1>{escape(data.title)}</h1><p class="lead">{escape(shapes)}</p>{tiles(figures)}'
 
 
 def _curves(metrics: Metrics) -> str:
@@ -200,7 +187,7 @@ def _scores(results: Results) -> str:
         f"{first.recordings:,} recordings, {first.audio_seconds / 3600:.2f} h. Normalised unless said "
         "otherwise; small: the 95 % interval of a bootstrap over recordings. Differences are paired."
     )
-    return f'<p class="note">{note}</p>{_table(heads, rows)}'
+    return f'<p class="note">{note}</p>{table(heads, rows)}'
 
 
 def _noise(results: Results) -> str:
@@ -236,9 +223,9 @@ def _filter(facts: FilterFacts | None, rejected: Sequence[str]) -> str:
         )
         for one in facts.dropped:
             if one.examples:
-                parts.append(_details(f"Examples: {one.reason}", one.examples))
+                parts.append(details(f"Examples: {one.reason}", one.examples))
     if rejected:
-        parts.append(_details(f"{len(rejected):,} recordings could not be used", rejected[:100]))
+        parts.append(details(f"{len(rejected):,} recordings could not be used", rejected[:100]))
     return "".join(parts)
 
 
@@ -281,20 +268,8 @@ def _making(data: ReportData) -> str:
         parts.append(f"<h3>Time</h3>{bar_chart(bars, unit='s')}")
     if data.versions:
         rows = [(escape(name), escape(version)) for name, version in data.versions.items()]
-        parts.append(f"<details><summary>Versions</summary>{_table(('package', 'version'), rows)}</details>")
+        parts.append(f"<details><summary>Versions</summary>{table(('package', 'version'), rows)}</details>")
     if data.recipe:
         text = json.dumps(data.recipe, indent=1, ensure_ascii=False, default=str)
         parts.append(f"<details><summary>Every option</summary><pre>{escape(text)}</pre></details>")
     return "".join(parts)
-
-
-def _details(summary: str, lines: Iterable[str]) -> str:
-    listing = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<details><summary>{escape(summary)}</summary><ul>{listing}</ul></details>"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; cells are HTML already."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

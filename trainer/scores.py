@@ -12,21 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distilcli import measures
+from distilcli.accuracy import Accuracy, Answer, accuracy_of, counts_of
 from distilcli.errors import InputError
-from distilcli.trainer import metrics
-from distilcli.trainer.metrics import Counts, Interval
+from distilcli.intervals import Interval
 from distilcli.writers.atomic import write_atomically
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """One model's transcript of one recording."""
-
-    key: str
-    """Names the recording; for a joined one, the first of its recordings."""
-    reference: str
-    text: str
-    language: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +34,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
+class Score(Accuracy):
     """Figures of one model in one mode; rates in per cent."""
 
     model: str
@@ -53,20 +43,6 @@ class Score:
     recordings: int
     audio_seconds: float
     seconds: float
-    unit: str
-    """word, or character where the language is written without spaces: what `rate` and its parts count."""
-    rate: Interval
-    """Error rate after normalisation: the one figure to compare."""
-    insertions: float
-    deletions: float
-    substitutions: float
-    wer: Interval
-    wer_orthographic: Interval
-    """With case and punctuation."""
-    cer: Interval
-    cer_orthographic: Interval
-    duplicates: int
-    """Repeated 5-grams."""
     rtfx: float
     """Seconds of audio per second of work."""
 
@@ -104,17 +80,7 @@ class Results:
 
 def score(measured: Measured, resamples: int, spelling: Mapping[str, str]) -> Score:
     """Turns transcripts into figures; the same recordings are drawn for every model and rate."""
-    plain = [(answer.reference, answer.text) for answer in measured.answers]
-    normal = normalised(measured.answers, spelling)
-    characters = _by_character(measured.answers)
-    words = [metrics.count_words(*pair) for pair in normal]
-    letters = [metrics.count_characters(*pair) for pair in normal]
-    chosen = letters if characters else words
-    everything = metrics.total(chosen)
-
-    def interval(counts: Sequence[Counts]) -> Interval:
-        return metrics.rate_with_interval(counts, resamples)
-
+    found = accuracy_of(measured.answers, resamples, spelling)
     return Score(
         model=measured.model,
         mode=measured.mode,
@@ -122,17 +88,8 @@ def score(measured: Measured, resamples: int, spelling: Mapping[str, str]) -> Sc
         recordings=len(measured.answers),
         audio_seconds=measured.audio_seconds,
         seconds=measured.seconds,
-        unit="character" if characters else "word",
-        rate=interval(chosen),
-        insertions=everything.share(everything.insertions),
-        deletions=everything.share(everything.deletions),
-        substitutions=everything.share(everything.substitutions),
-        wer=interval(words),
-        wer_orthographic=interval([metrics.count_words(*pair) for pair in plain]),
-        cer=interval(letters),
-        cer_orthographic=interval([metrics.count_characters(*pair) for pair in plain]),
-        duplicates=metrics.duplicates(text for _, text in normal),
         rtfx=measured.audio_seconds / max(measured.seconds, 1e-9),
+        **{one.name: getattr(found, one.name) for one in dataclasses.fields(found)},
     )
 
 
@@ -146,7 +103,7 @@ def difference(
         model=other.model,
         mode=other.mode,
         snr=other.snr,
-        points=metrics.difference_with_interval(
+        points=measures.difference_with_interval(
             counts_of(baseline.answers, spelling), counts_of(other.answers, spelling), resamples
         ),
     )
@@ -169,25 +126,6 @@ def worst(measured: Sequence[Measured], number: int, spelling: Mapping[str, str]
         for index in order[:number]
         if judged[index].errors
     )
-
-
-def counts_of(answers: Sequence[Answer], spelling: Mapping[str, str]) -> list[Counts]:
-    """Counts per recording, normalised, in words or, for languages without spaces, characters."""
-    count = metrics.count_characters if _by_character(answers) else metrics.count_words
-    return [count(*pair) for pair in normalised(answers, spelling)]
-
-
-def normalised(answers: Sequence[Answer], spelling: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(reference, text) of each answer as the normaliser of its language leaves them."""
-    known = {answer.language: metrics.normaliser(answer.language, spelling) for answer in answers}
-    return [
-        (known[answer.language](answer.reference), known[answer.language](answer.text)) for answer in answers
-    ]
-
-
-def _by_character(answers: Sequence[Answer]) -> bool:
-    """Whether most recordings are in languages that are written without spaces."""
-    return 2 * sum(metrics.counts_characters(answer.language) for answer in answers) > len(answers)
 
 
 def write_results(path: Path, results: Results) -> None:

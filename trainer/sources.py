@@ -17,7 +17,7 @@ from typing import Any
 
 from distilcli.errors import InputError, NoInputError, UsageError
 from distilcli.languages import language_code
-from distilcli.trainer.manifest import manifest_rows
+from distilcli.manifest import manifest_rows
 from distilcli.trainer.recipe import SourceOptions
 from distilcli.trainer.records import Rejected
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilcli import models
+from distilcli.accuracy import spelling_of
 from distilcli.backends.base import load_backend
 from distilcli.errors import UsageError, closest
 from distilcli.folders import new_folder
@@ -24,7 +25,7 @@ from distilcli.trainer.config import Recipe, load_recipe
 from distilcli.trainer.deciding import deciding_options, refuse_changed_options
 from distilcli.trainer.distill import distil
 from distilcli.trainer.durable import writing
-from distilcli.trainer.evaluate import evaluate, spelling_of
+from distilcli.trainer.evaluate import evaluate
 from distilcli.trainer.packing import pack, summary, write_windows
 from distilcli.trainer.pseudo_label import engine_options, label_corpus, place
 from distilcli.trainer.publish import push
@@ -33,6 +34,7 @@ from distilcli.trainer.report import render
 from distilcli.trainer.run import Run
 from distilcli.trainer.run_folder import fingerprint
 from distilcli.trainer.shipped import find_recipe
+from distilcli.trainer.states import store_for
 from distilcli.trainer.student import make_student
 from distilcli.trainer.text_labels import text_labels
 from distilcli.trainer.watch import Listener
@@ -53,6 +55,8 @@ class Stage:
     """Options and hashes that the product depends on, besides those of the stages before it."""
     needs: tuple[str, ...] = ()
     applies: Callable[[DistilRecipe], bool] = lambda recipe: True
+    serves: str = ""
+    """The only stage that profits from the product, and could do without: once that is done, so is this."""
 
 
 def teacher_recipe(recipe: DistilRecipe) -> Recipe:
@@ -69,7 +73,7 @@ def teacher_recipe(recipe: DistilRecipe) -> Recipe:
 
 def _train_teacher(run: Run) -> None:
     recipe = teacher_recipe(run.recipe)
-    supervised.run_recipe(recipe)
+    supervised.run_recipe(recipe, lambda done, total: run.listener.progress("teacher", done, total, "steps"))
     export_supervised(recipe, run.recipe.folder / "teacher")
 
 
@@ -143,6 +147,10 @@ def _init(run: Run) -> None:
         f"init: encoder layers {list(made.encoder_layers)} and decoder layers {list(made.decoder_layers)} "
         f"of {made.source}, {made.parameters / 1e6:,.1f} M parameters"
     )
+
+
+def _states_inputs(run: Run) -> Sequence[object]:
+    return *_distil_inputs(run), run.recipe.distil.cache_encoder
 
 
 def _distil(run: Run) -> None:
@@ -237,6 +245,16 @@ STAGES = (
         lambda run: (run.hash_of(run.start), run.recipe.init),
         ("teacher", "pack"),
     ),
+    Stage(
+        "states",
+        "store what the teacher makes of every window",
+        "distil/cache",
+        store_for,
+        _states_inputs,
+        ("pack", "init"),
+        lambda recipe: recipe.distil.stores_ahead,
+        serves="distil",
+    ),
     Stage("distil", "train the student", "student/config.json", _distil, _distil_inputs, ("pack", "init")),
     Stage(
         "evaluate",
@@ -299,7 +317,12 @@ def inputs_of(run: Run, stage: Stage) -> str:
 
 
 def is_done(run: Run, stage: Stage) -> bool:
-    """Whether a stage's product is there and was made from what it would be made from now."""
+    """Whether a stage's product is there and was made from what it would be made from now.
+
+    A stage that only serves another is done, too, where that one is.
+    """
+    if any(is_done(run, one) for one in stages_of(run.recipe) if one.name == stage.serves):
+        return True
     found = run.folder.finished().get(stage.name)
     if found is None or not (run.recipe.folder / stage.product).exists():
         return False

@@ -5,7 +5,6 @@ It knows weight files and configs; it does not load a network and does not know 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from distilcli.errors import ModelError, UsageError
 from distilcli.folders import new_folder
-from distilcli.model_folder import CONTEXTS, TRANSFORMERS, inspect, read_json
+from distilcli.model_folder import CONTEXTS, TRANSFORMERS, inspect, read_json, write_json
 from distilcli.models import resolve
 from distilcli.tokens import Tokenizer
 from distilcli.trainer.export import generation_config
@@ -155,7 +154,7 @@ def student_heads(
 def write_contexts(folder: Path, seconds: Sequence[float]) -> None:
     """Notes in a student's config.json which lengths of sound it was trained for."""
     config = read_json(folder / "config.json")
-    _write_json(folder / "config.json", {**config, CONTEXTS: sorted(seconds)})
+    write_json(folder / "config.json", {**config, CONTEXTS: sorted(seconds)})
 
 
 def _source(teacher: Path | None, options: InitOptions) -> Path:
@@ -195,7 +194,7 @@ def _write_configs(
         "decoder_layers": len(decoder),
         "num_hidden_layers": len(encoder),
     }
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     path = source / "generation_config.json"
     generation: dict[str, Any] = read_json(path) if path.is_file() else {}
     heads = student_heads(
@@ -207,7 +206,7 @@ def _write_configs(
     # Transformers drops every field of its own invention from a file with this mark when it reads it back.
     dropped = ("_from_model_config", "forced_decoder_ids")
     kept = {key: value for key, value in generation.items() if key not in dropped}
-    _write_json(folder / "generation_config.json", kept | {"alignment_heads": listed})
+    write_json(folder / "generation_config.json", kept | {"alignment_heads": listed})
     return heads
 
 
@@ -234,7 +233,3 @@ def _write_weights(source: Path, folder: Path, layers: dict[str, Sequence[int]])
     save_file(chosen, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # the library makes files that only their owner can read
     return sum(tensor.numel() for tensor in chosen.values()), total
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,12 +12,14 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from distilcli.converters.tokenizer_files import whisper_tokenizer
 from distilcli.errors import DistilError
 from distilcli.tokens import SECONDS_PER_TIMESTAMP, Tokenizer
 from distilcli.trainer import checkpoint, losses
@@ -26,7 +28,6 @@ from distilcli.trainer.config import PhaseOptions, Recipe, TrainOptions, load_re
 from distilcli.trainer.data import Bank, open_bank
 from distilcli.trainer.network import Network, watched_attention
 from distilcli.trainer.schedule import scale
-from distilcli.trainer.tokenizer_files import whisper_tokenizer
 from distilcli.trainer.vocabulary import CompactVocabulary
 from distilcli.trainer.windows import Sampler, WindowPlan
 
@@ -286,8 +287,11 @@ def prepare(recipe: Recipe) -> Trainer:
     return trainer
 
 
-def run_recipe(recipe: Recipe) -> Trainer:
-    """Trains to the end of the recipe, writing `metrics.jsonl` and checkpoints into the run's folder."""
+def run_recipe(recipe: Recipe, on_progress: Callable[[int, int], None] | None = None) -> Trainer:
+    """Trains to the end of the recipe, writing `metrics.jsonl` and checkpoints into the run's folder.
+
+    `on_progress` hears after every step how many are done, and how many there are.
+    """
     trainer = prepare(recipe)
     run, train = Path(recipe.run), recipe.train
     run.mkdir(parents=True, exist_ok=True)
@@ -310,6 +314,8 @@ def run_recipe(recipe: Recipe) -> Trainer:
                 metrics.flush()
             if trainer.step % train.checkpoint_every == 0 or last:
                 checkpoint.save(run, trainer.step, trainer.state(), train.keep_checkpoints)
+            if on_progress:
+                on_progress(trainer.step, recipe.total_steps)
     return trainer
 
 

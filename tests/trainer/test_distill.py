@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ from distilcli.trainer.student import CONTEXTS
 from distilcli.trainer.text_labels import text_labels
 from distilcli.trainer.watch import Listener, read_metrics
 from tests.support.checkpoint import tiny_checkpoint
+from tests.support.ports import free_port
 from tests.trainer.distillation import Heard, Told, make_models, recipe, run_distil, start, tones
 from tests.trainer.recordings import write_wave
 
@@ -149,13 +149,6 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     assert len(steps) > len(set(steps))  # some were taken twice
     run_distil(tmp_path, models, Heard(), **WHOLE)
     assert_same_end(tmp_path, whole[0])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_two_processes_are_one(models: Models, tmp_path: Path) -> None:

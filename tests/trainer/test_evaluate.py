@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distilcli.accuracy import Answer
 from distilcli.errors import InputError, NoInputError
 from distilcli.trainer import evaluate as module
 from distilcli.trainer.evaluate import evaluate, jobs, long_cases, short_cases, sound_of
 from distilcli.trainer.recipe import DistilRecipe, EvaluateOptions, LabelOptions
 from distilcli.trainer.records import Corpus, Recording
-from distilcli.trainer.scores import Answer, Measured, difference, read_results, score, worst
+from distilcli.trainer.scores import Measured, difference, read_results, score, worst
 from tests.support.toy import LANGUAGE, toy_clip, toy_folder, toy_text
 from tests.trainer.corpora import corpus_of, recipe_for, spoken
 

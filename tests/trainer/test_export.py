@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperProcessor
 
+from distilcli.converters.tokenizer_files import whisper_tokenizer
 from distilcli.tokens import Tokenizer
 from distilcli.trainer import checkpoint, export
 from distilcli.trainer.config import ModelOptions
 from distilcli.trainer.network import Network
-from distilcli.trainer.tokenizer_files import whisper_tokenizer
 from distilcli.trainer.vocabulary import CompactVocabulary
 
 OPTIONS = ModelOptions(width=64, heads=2, encoder_layers=1, decoder_layers=2, mels=128)

@@ -97,14 +97,30 @@ def test_caches_save_arithmetic_and_cost_disk() -> None:
     def distil(**changes: object) -> Estimate:
         base = recipe()
         asked = dataclasses.replace(base, distil=dataclasses.replace(base.distil, **changes))  # type: ignore[arg-type]
-        return next(one for one in plan.estimates(asked, size, None, LARGE, student) if one.stage == "distil")
+        _labels, *ours = [one for one in plan.estimates(asked, size, None, LARGE, student) if one.flops]
+        flops, disk = sum(one.flops for one in ours), sum(one.disk for one in ours)
+        return Estimate(stage="all", what="", flops=flops, disk=disk)
 
     live, cached = distil(cache_encoder=False, cache_teacher=False), distil()
     assert live.flops > 5 * cached.flops
     windows = plan.windows_of(recipe(), size)
-    assert cached.disk - live.disk == pytest.approx(windows * 1500 * 1280 * 2, rel=0.1)
+    # The encoder's states, and the teacher's with timestamps and without.
+    states = windows * 1500 + 2 * 60_000 * plan.TOKENS_PER_SECOND
+    assert cached.disk - live.disk == pytest.approx(states * 1280 * 2, rel=0.01)
     thawed = distil(cache_encoder=False, cache_teacher=False, freeze_encoder=False)
     assert thawed.flops > 2 * live.flops
+
+
+def test_what_is_stored_ahead_is_not_work_of_training() -> None:
+    student, size = dataclasses.replace(LARGE, decoder_layers=2), Size(recordings=6000, seconds=60_000.0)
+    ahead = recipe()
+    lazy = dataclasses.replace(ahead, distil=dataclasses.replace(ahead.distil, store_ahead=False))
+    states, distil = plan.estimates(ahead, size, None, LARGE, student)[-2:]
+    both = plan.estimates(lazy, size, None, LARGE, student)[-1]
+    assert [one.stage for one in (states, distil, both)] == ["states", "distil", "distil"]
+    assert states.flops + distil.flops == pytest.approx(both.flops)
+    assert states.disk + distil.disk == pytest.approx(both.disk)
+    assert "in 2.0 forms each" in states.what  # 40 epochs without prompts: with timestamps and without
 
 
 @pytest.mark.parametrize(
@@ -146,7 +162,7 @@ def test_a_plan_names_every_stage_and_writes_nothing(tmp_path: Path, monkeypatch
     )
     lines = list(describe(asked))
     stages = [line.split()[0] for line in lines if "to do" in line]
-    assert stages == ["label", "filter", "pack", "init", "distil", "evaluate", "report"]
+    assert stages == ["label", "filter", "pack", "init", "states", "distil", "evaluate", "report"]
     assert any("5,000 steps of 16 windows" in line for line in lines)
     assert any(line.startswith("disk") for line in lines)
     assert {path for path in tmp_path.rglob("*")} == before
@@ -158,4 +174,4 @@ def test_a_plan_without_models_on_this_machine_has_no_times(tmp_path: Path) -> N
     absent = TeacherOptions(model="nobody/has-this-model")
     lines = list(describe(recipe(run=str(tmp_path / "run"), data=data, teacher=absent)))
     assert lines[-1].startswith("no times")
-    assert sum("to do" in line for line in lines) == 6
+    assert sum("to do" in line for line in lines) == 7

@@ -16,11 +16,12 @@ import pytest
 from distilcli.backends.base import Backend, load_backend
 from distilcli.backends.scripted import Scripted
 from distilcli.config import EngineOptions
-from distilcli.errors import ModelError, UsageError
+from distilcli.errors import DistilError, ModelError, OutputError, UsageError
 from distilcli.trainer.pseudo_label import (
     Place,
     engine_options,
     label_corpus,
+    main,
     place,
     read_labels,
     teacher_hash,
@@ -30,6 +31,7 @@ from distilcli.trainer.records import Corpus, Labelled, Recording
 from distilcli.trainer.shards import read_shards
 from distilcli.types import SAMPLE_RATE, Hypothesis, Window
 from tests.support.media import write_wav
+from tests.support.ports import free_port
 from tests.support.toy import LANGUAGE, toy_clip, toy_ct2_folder, toy_folder, toy_tokens
 from tests.trainer.corpora import corpus_of, fake_teacher, recipe_for, spoken, tokenizer_of
 
@@ -261,28 +263,75 @@ def test_real_teachers_write_what_they_know(tmp_path: Path, name: str, folder: C
     backend.close()
 
 
-def test_the_command_labels_under_a_launcher(tmp_path: Path) -> None:
-    (tmp_path / "speech").mkdir()
+def write_labelling(folder: Path) -> Path:
+    """Writes the two melodies and a recipe that labels them, a shard each; returns the recipe."""
+    (folder / "speech").mkdir()
     for number, name in enumerate(LANGUAGE):
-        write_wav(tmp_path / "speech" / f"{number}.wav", (toy_clip(name) * 32767).astype(np.int16))
-    config = tmp_path / "recipe.toml"
+        write_wav(folder / "speech" / f"{number}.wav", (toy_clip(name) * 32767).astype(np.int16))
+    config = folder / "recipe.toml"
     config.write_text(
-        f'run = "{tmp_path / "run"}"\n'
-        f'[data]\nlanguage = ""\nsources = [{{ path = "{tmp_path / "speech"}" }}]\n'
+        f'run = "{folder / "run"}"\n'
+        f'[data]\nlanguage = ""\nsources = [{{ path = "{folder / "speech"}" }}]\n'
         f'[teacher]\nmodel = "{toy_ct2_folder("multi")}"\n'
         '[label]\nshard_size = 1\nthreads = 1\ndevice = "cpu"\ncompute_type = "float32"\n',
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "distilcli.trainer.pseudo_label", "--config", str(config)]
+    return config
+
+
+def launched(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a module in a process of its own."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    return subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+
+
+def test_two_processes_of_accelerate_label_as_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_labelling(tmp_path)
+    module = ("-m", "distilcli.trainer.pseudo_label", "--config", config)
+    port = ("--main_process_port", free_port())
+    done = launched("accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, *port, *module)
+    assert done.returncode == 0, done.stderr
     for rank in (0, 1):
-        place = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-        done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
         assert f"labelled 1 of 1 recordings (process {rank} of 2)" in done.stderr
-    assert [label.language for label in read_labels(tmp_path / "run" / "labels").values()] == ["en", "de"]
-    refused = subprocess.run(
-        [*command, "--set", "label.beam_size=2"], capture_output=True, text=True, check=False
-    )
-    assert refused.returncode == UsageError.exit_code
-    assert refused.stderr.splitlines()[-2].startswith("error: ")
-    assert refused.stderr.splitlines()[-1].startswith("hint: rm -r")
+    shards = [[row["key"] for row in shard.rows] for shard in read_shards(tmp_path / "run" / "labels")]
+    speech = tmp_path / "speech"
+    assert sorted(shards) == [[f"{speech}/0.wav"], [f"{speech}/1.wav"]]
+    both = read_labels(tmp_path / "run" / "labels")
+    alone = tmp_path / "alone"
+    assert main(["--config", str(config), "--set", f'run="{alone}"']) == 0
+    assert "labelled 2 of 2 recordings\n" in capsys.readouterr().err
+    assert read_labels(alone / "labels") == both
+    assert {label.language for label in both.values()} == {"en", "de"}
+    assert main(["--config", str(config), "--set", "label.beam_size=2"]) == UsageError.exit_code
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: rm -r")
+
+
+def test_one_process_of_a_launcher_that_was_asked_for_more_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `accelerate launch --num_processes 2` does on a machine without several GPUs."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert main(["--config", str(tmp_path / "recipe.toml")]) == UsageError.exit_code
+    assert "hint: add --multi_gpu to accelerate launch" in capsys.readouterr().err
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    refused: list[DistilError] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        """Starts another run, as this process and as another one of the same run."""
+        with pytest.raises(OutputError, match="another run is writing labels into") as caught:
+            label_corpus(corpus(5), teacher(), recipe(tmp_path), tmp_path / "labels")
+        refused.append(caught.value)
+        label_corpus(corpus(5), teacher(), recipe(tmp_path), tmp_path / "labels", rank=1, world=2)
+
+    label_corpus(corpus(4), teacher(), recipe(tmp_path), tmp_path / "labels", on_progress=meanwhile)
+    assert len(refused) == 1
+    assert "--set run=FOLDER" in str(refused[0].hint)
+    assert len(labels_of(corpus(5), tmp_path)) == 5  # afterwards the folder is free

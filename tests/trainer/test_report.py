@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from html.parser import HTMLParser
 
 import pytest
 
+from distilcli.intervals import Interval
 from distilcli.trainer.card import render_card
-from distilcli.trainer.metrics import Interval
 from distilcli.trainer.model_facts import ModelFacts
 from distilcli.trainer.recipe import (
     DataOptions,
@@ -23,6 +22,7 @@ from distilcli.trainer.recipe import (
 from distilcli.trainer.report import DroppedReason, FilterFacts, ReportData, marked, render
 from distilcli.trainer.scores import Difference, Example, Results, Score
 from distilcli.trainer.watch import Metrics, StepRow
+from tests.support.html import Reader
 
 EVIL = '<script>alert("&")</script>'
 TINY = {"width": 64, "encoder_hidden": 256, "decoder_hidden": 256, "vocabulary": 51866, "mels": 80}
@@ -113,31 +113,6 @@ def data() -> ReportData:
         recipe={"run": EVIL},
         versions={"torch": "2.x"},
     )
-
-
-class Reader(HTMLParser):
-    """Checks nesting, and collects tags, attributes and text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, text: str) -> None:
-        self.text += text
 
 
 def test_the_page_is_one_well_nested_file_without_references() -> None:

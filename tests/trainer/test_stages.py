@@ -16,7 +16,7 @@ from tests.support.cli import running
 from tests.trainer.recordings import write_wave
 from tests.trainer.toy_run import Log, toy_recipe
 
-ALL = ["label", "filter", "pack", "init", "distil", "evaluate", "report"]
+ALL = ["label", "filter", "pack", "init", "states", "distil", "evaluate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,9 @@ def test_a_finished_run_has_nothing_to_do(finished: tuple[Path, Log], tmp_path: 
         ("evaluate.bootstrap=30", ["evaluate", "report"]),
         ("report.worst=1", ["report"]),
         ("distil.threads=2", []),
-        ("distil.steps=6", ["distil", "evaluate", "report"]),
+        ("distil.steps=6", ["states", "distil", "evaluate", "report"]),
+        ("distil.store_ahead=false", []),
+        ("distil.cache_encoder=false", []),
     ],
 )
 def test_a_changed_option_repeats_what_depends_on_it(

@@ -118,7 +118,9 @@ def test_going_on_from_any_checkpoint_gives_the_same_bits(
     part = tmp_path / "part"
     part.mkdir()
     (tmp_path / "whole" / f"step-{step:07d}.pt").rename(part / f"step-{step:07d}.pt")
-    resumed = supervised.run_recipe(load_recipe(recipe, ["run=part"]))
+    heard: list[tuple[int, int]] = []
+    resumed = supervised.run_recipe(load_recipe(recipe, ["run=part"]), lambda *one: heard.append(one))
+    assert heard == [(number, 10) for number in range(step + 1, 11)]
     for mine, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 

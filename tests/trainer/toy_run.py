@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from distilcli.sound_files import write_wave
 from distilcli.trainer.recipe import DistilRecipe, load_distil_recipe
-from distilcli.trainer.sound_files import write_wave
 from distilcli.trainer.watch import Listener, StepRow
 from tests.support.toy import LANGUAGE, toy_clip, toy_folder, toy_text
 

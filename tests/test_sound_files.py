@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from distilcli.errors import OutputError
-from distilcli.trainer.data import read_wave
-from distilcli.trainer.sound_files import mp3, write_wave
+from distilcli.sound_files import mp3, write_wave
+from distilcli.trainer.corpus import decode
 from tests.support.recordings import decoded
 
 
 def test_a_wave_file_has_the_same_samples(tmp_path: Path) -> None:
     samples = np.random.default_rng(1).integers(-32768, 32767, 5000, dtype=np.int16)
     write_wave(tmp_path / "a.wav", samples)
-    assert np.array_equal(read_wave(tmp_path / "a.wav"), samples)
+    assert np.array_equal(decode(tmp_path / "a.wav", "a.wav"), samples)
 
 
 def test_a_wave_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

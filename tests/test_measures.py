@@ -7,8 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from distilcli.trainer import metrics
-from distilcli.trainer.metrics import Counts
+from distilcli import measures
+from distilcli.intervals import Interval
+from distilcli.measures import Counts
 
 
 def distance(left: list[str], right: list[str]) -> int:
@@ -35,19 +36,19 @@ def distance(left: list[str], right: list[str]) -> int:
     ],
 )
 def test_words_are_counted_as_by_hand(reference: str, hypothesis: str, expected: Counts) -> None:
-    assert metrics.count_words(reference, hypothesis) == expected
+    assert measures.count_words(reference, hypothesis) == expected
 
 
 def test_characters_do_not_count_spaces() -> None:
-    assert metrics.count_characters("a b c", "abd") == Counts(hits=2, substitutions=1)
-    assert metrics.count_characters("你好 世界", "你好世").rate == 25.0
+    assert measures.count_characters("a b c", "abd") == Counts(hits=2, substitutions=1)
+    assert measures.count_characters("你好 世界", "你好世").rate == 25.0
 
 
 def test_errors_are_the_edit_distance_of_random_texts() -> None:
     draw = random.Random(1)
     for _ in range(200):
         left, right = ([draw.choice("abcd") for _ in range(draw.randrange(9))] for _ in range(2))
-        found = metrics.count_words(" ".join(left), " ".join(right))
+        found = measures.count_words(" ".join(left), " ".join(right))
         assert found.errors == distance(left, right)
         assert found.length == len(left)
         assert found.hits + found.substitutions + found.insertions == len(right)
@@ -55,7 +56,7 @@ def test_errors_are_the_edit_distance_of_random_texts() -> None:
 
 def test_the_rate_is_that_of_all_words_together_not_the_mean_of_rates() -> None:
     counts = [Counts(hits=9, substitutions=1), Counts(substitutions=1, insertions=1)]
-    assert metrics.total(counts).rate == pytest.approx(100 * 3 / 11)
+    assert measures.total(counts).rate == pytest.approx(100 * 3 / 11)
     assert Counts(insertions=2).rate == 200.0  # an empty reference counts as one word
 
 
@@ -63,20 +64,20 @@ def test_the_interval_is_that_of_the_normal_approximation_for_many_recordings() 
     draw = np.random.default_rng(3)
     errors = draw.binomial(10, 0.2, size=800)
     counts = [Counts(hits=10 - int(n), substitutions=int(n)) for n in errors]
-    found = metrics.rate_with_interval(counts, 2000)
+    found = measures.rate_with_interval(counts, 2000)
     deviation = 100 * float(np.std(errors / 10)) / np.sqrt(800)
     assert found.value == pytest.approx(100 * errors.mean() / 10)
     assert found.value - found.low == pytest.approx(1.96 * deviation, rel=0.1)
     assert found.high - found.value == pytest.approx(1.96 * deviation, rel=0.1)
-    assert metrics.rate_with_interval(counts, 2000) == found
-    assert metrics.rate_with_interval(counts, 2000, seed=1) != found
+    assert measures.rate_with_interval(counts, 2000) == found
+    assert measures.rate_with_interval(counts, 2000, seed=1) != found
 
 
 def test_one_recording_or_no_draws_have_no_width() -> None:
     counts = [Counts(hits=3, deletions=1)]
-    assert metrics.rate_with_interval(counts, 500) == metrics.Interval(25.0, 25.0, 25.0)
-    assert metrics.rate_with_interval(counts * 5, 0).low == 25.0
-    assert metrics.rate_with_interval([], 100).value == 0.0
+    assert measures.rate_with_interval(counts, 500) == Interval(25.0, 25.0, 25.0)
+    assert measures.rate_with_interval(counts * 5, 0).low == 25.0
+    assert measures.rate_with_interval([], 100).value == 0.0
 
 
 def test_a_paired_difference_is_narrower_than_the_rates() -> None:
@@ -84,20 +85,20 @@ def test_a_paired_difference_is_narrower_than_the_rates() -> None:
     hard = draw.integers(0, 10, size=300)  # both models stumble over the same recordings
     first = [Counts(hits=20 - int(n), substitutions=int(n)) for n in hard]
     second = [Counts(hits=19 - int(n), substitutions=int(n) + 1) for n in hard]
-    found = metrics.difference_with_interval(first, second, 1000)
+    found = measures.difference_with_interval(first, second, 1000)
     assert found.value == pytest.approx(5.0)
     assert found.low == pytest.approx(5.0)  # one word more in each: the difference does not vary at all
     assert found.high == pytest.approx(5.0)
-    wide = metrics.rate_with_interval(first, 1000)
+    wide = measures.rate_with_interval(first, 1000)
     assert wide.high - wide.low > 1.0
 
 
 def test_repeated_phrases_are_counted_over_all_texts() -> None:
-    assert metrics.duplicates(["a b c d e f"]) == 0
-    assert metrics.duplicates(["a b c d e"] * 2) == 1  # 6 grams, of which the first is there twice
-    assert metrics.duplicates(["so"] * 10) == 5
-    assert metrics.duplicates(["a b", "a b"], degree=2) == 1
-    assert metrics.duplicates([]) == 0
+    assert measures.duplicates(["a b c d e f"]) == 0
+    assert measures.duplicates(["a b c d e"] * 2) == 1  # 6 grams, of which the first is there twice
+    assert measures.duplicates(["so"] * 10) == 5
+    assert measures.duplicates(["a b", "a b"], degree=2) == 1
+    assert measures.duplicates([]) == 0
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_repeated_phrases_are_counted_over_all_texts() -> None:
     ],
 )
 def test_texts_are_normalised_for_their_language(language: str, text: str, expected: str) -> None:
-    assert metrics.normaliser(language, {"colour": "color"})(text) == expected
+    assert measures.normaliser(language, {"colour": "color"})(text) == expected
 
 
 def test_the_basic_normaliser_is_whispers_where_no_marks_are_combined() -> None:
@@ -118,9 +119,9 @@ def test_the_basic_normaliser_is_whispers_where_no_marks_are_combined() -> None:
 
     theirs = BasicTextNormalizer()
     for text in ("Où est-ce ? [bruit] Là-bas!", "¿Qué tal, señor?", "Grüß Gott; 3,5 km.", "Это (да) - дом."):
-        assert metrics.basic(text) == theirs(text).strip()
+        assert measures.basic(text) == theirs(text).strip()
 
 
 def test_languages_without_spaces_are_known() -> None:
-    assert metrics.counts_characters("ja")
-    assert not metrics.counts_characters("ko")
+    assert measures.counts_characters("ja")
+    assert not measures.counts_characters("ko")
