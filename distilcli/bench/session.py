@@ -6,7 +6,8 @@ Prints nothing; a `run.Listener` hears how it goes on. Knows no flag.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,10 +123,9 @@ def _prepare(cases: Iterable[Case]) -> _Prepared:
     for case in cases:
         try:
             module = systems.drive(case.system)
-            found.weights[case.key] = module.prepare(case)
-        except DistilError as error:
-            if case.system == OURS and isinstance(error, UsageError):
-                raise
+            with _as_missing(case):
+                found.weights[case.key] = module.prepare(case)
+        except EnvironmentProblem as error:
             reason = f"{error.message} ({error.hint})" if error.hint else error.message
             found.missing.append(Missing(system=case.label, reason=reason))
             continue
@@ -133,6 +133,17 @@ def _prepare(cases: Iterable[Case]) -> _Prepared:
         if lines := module.differences(case):
             found.differences[case.key] = lines
     return found
+
+
+@contextmanager
+def _as_missing(case: Case) -> Iterator[None]:
+    """A tool that cannot take this model is missing from the run; what we refuse ourselves is a mistake."""
+    try:
+        yield
+    except DistilError as error:
+        if case.system == OURS and isinstance(error, UsageError):
+            raise
+        raise EnvironmentProblem(error.message, hint=error.hint) from error
 
 
 def _report(

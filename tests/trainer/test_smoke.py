@@ -34,4 +34,4 @@ def test_the_smoke_recipe_makes_a_student_and_a_report(
     assert rates["teacher"] < 60.0
     assert (folder / "report.html").stat().st_size > 20_000
     again = run("train", "--config", "distil-smoke")
-    assert again.stderr.count("already done") == 8
+    assert again.stderr.count("already done") == 9
