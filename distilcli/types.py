@@ -51,12 +51,14 @@ class Audio:
 
     `log_mel_peak` maps a number of mel bands to the largest log10 mel power of the whole recording, the one
     global quantity of Whisper's features (everything under ``peak - 8`` is clamped). The decoding pass fills
-    it; `features` computes what is missing.
+    it; `features` computes what is missing. `speech` holds the stretches that the voice activity detection
+    found, in order and apart; None means that nobody looked.
     """
 
     name: str
     samples: Samples
     log_mel_peak: dict[int, float] = field(default_factory=dict)
+    speech: tuple[Span, ...] | None = None
 
     @property
     def duration(self) -> float:
@@ -86,7 +88,9 @@ class Hypothesis:
     """What the decoder wrote for one `Window`.
 
     `tokens` are text and timestamp ids without prompt and end-of-text; timestamps are relative to the window.
-    `avg_logprob` is in nats per token, end-of-text included (openai/whisper's definition).
+    `avg_logprob` is in nats per token, end-of-text included (openai/whisper's definition). `words`, where
+    they were asked for, are in seconds of the window. `tried` names the attempts that were made before this
+    one was kept.
     """
 
     tokens: tuple[int, ...]
@@ -94,20 +98,30 @@ class Hypothesis:
     no_speech_prob: float
     temperature: float = 0.0
     language: str | None = None
+    words: tuple[Word, ...] = ()
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word with its time in seconds of the recording and its probability."""
+    """One word with its probability, made of the text `tokens`.
+
+    `span` is in seconds of the window in a `Hypothesis`, and in seconds of the recording in a `Segment`.
+    """
 
     text: str
     span: Span
     probability: float
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A final piece of the transcript; `span` and `seek` (its window's start) in seconds of the recording."""
+    """A final piece of the transcript; `span` and `seek` (its window's start) in seconds of the recording.
+
+    `flags` name reasons for doubt (`distilcli.quality`), `tried` what was done about them; `speaker` is the
+    label of an audio channel.
+    """
 
     text: str
     span: Span
@@ -119,6 +133,9 @@ class Segment:
     no_speech_prob: float = 0.0
     language: str | None = None
     words: tuple[Word, ...] = ()
+    flags: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +143,8 @@ class Transcript:
     """Everything that is known about one recording after transcription.
 
     `language` is a code; `duration` is the recording's length in seconds; `complete` is False for what was
-    saved when the run was interrupted.
+    saved when the run was interrupted. `speech` are the stretches with speech (None: nobody looked),
+    `uncovered` those of them that have no words.
     """
 
     segments: tuple[Segment, ...]
@@ -136,6 +154,8 @@ class Transcript:
     backend: str = ""
     task: str = "transcribe"
     complete: bool = True
+    speech: tuple[Span, ...] | None = None
+    uncovered: tuple[Span, ...] = ()
 
     @property
     def text(self) -> str:
