@@ -1,4 +1,4 @@
-"""One run over several recordings: opens them in turn, drives their flows in shared batches, tells a listener.
+"""One run over several recordings: opens them, drives their flows in shared batches, tells a listener.
 
 Knows strategies, wrappers and one loaded backend; names, folders and loading belong to `pipeline`.
 """
