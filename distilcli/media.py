@@ -206,7 +206,10 @@ def _choose(container: av.container.InputContainer, name: str, track: int | None
         raise InputError(f"{name}: expected an audio track, found {_other_streams(container)}")
     if track is not None and not 1 <= track <= len(tracks):
         raise InputError(f"{name}: has no audio track {track}; it has {'; '.join(map(str, tracks))}")
-    return container.streams.audio[(track or 1) - 1]
+    stream = container.streams.audio[(track or 1) - 1]
+    if stream.codec_context is None:
+        raise InputError(f"{name}: audio track {track or 1} is coded in a way that libav does not know")
+    return stream
 
 
 def _other_streams(container: av.container.InputContainer) -> str:
@@ -215,16 +218,18 @@ def _other_streams(container: av.container.InputContainer) -> str:
 
 
 def _tracks(container: av.container.InputContainer) -> tuple[Track, ...]:
-    return tuple(
-        Track(
-            index=index,
-            codec=stream.codec.canonical_name,
-            channels=stream.channels,
-            rate=stream.rate,
-            language=stream.metadata.get("language", ""),
-            title=stream.metadata.get("title", ""),
-        )
-        for index, stream in enumerate(container.streams.audio, 1)
+    return tuple(_track(index, stream) for index, stream in enumerate(container.streams.audio, 1))
+
+
+def _track(index: int, stream: av.audio.AudioStream) -> Track:
+    known = stream.codec_context is not None
+    return Track(
+        index=index,
+        codec=stream.codec.canonical_name if known else "unknown",
+        channels=stream.channels if known else 0,
+        rate=stream.rate if known else 0,
+        language=stream.metadata.get("language", ""),
+        title=stream.metadata.get("title", ""),
     )
 
 
