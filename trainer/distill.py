@@ -25,6 +25,7 @@ from distilcli.trainer.command import run_with_recipe
 from distilcli.trainer.cursor import Cursor, Place, share
 from distilcli.trainer.deciding import deciding_options, refuse_changed_options
 from distilcli.trainer.material import Material, Windows, open_materials, open_objective
+from distilcli.trainer.only_writer import only_writer
 from distilcli.trainer.packing import window_weights
 from distilcli.trainer.ranks import Ranks, open_ranks
 from distilcli.trainer.recipe import DistilRecipe
@@ -68,20 +69,21 @@ def distil(
     Raises:
         UsageError: models, data or options that do not fit together, or not to the checkpoint.
         NoInputError: there is nothing to learn from.
-        OutputError: the disk is full; the last checkpoint is intact.
+        OutputError: the disk is full; the last checkpoint is intact. Or another run is at it.
         DistilError: a loss that is not finite; the message names the recordings of its batch.
     """
     ranks = open_ranks(recipe.distil.device)
     if recipe.distil.threads:
         torch.set_num_threads(recipe.distil.threads)
-    material, measured = open_materials(recipe, student, (corpus, windows), validation)
-    run = Distillation(recipe, student, teacher, material, measured, ranks, listener or Listener())
-    run.resume()
-    run.train()
     target = recipe.folder / "student"
-    if ranks.first:
-        run.write(target)
-    ranks.wait()
+    with only_writer(recipe.folder / "distil", "checkpoints", ranks.rank):
+        material, measured = open_materials(recipe, student, (corpus, windows), validation)
+        run = Distillation(recipe, student, teacher, material, measured, ranks, listener or Listener())
+        run.resume()
+        run.train()
+        if ranks.first:
+            run.write(target)
+        ranks.wait()
     return target
 
 

@@ -25,9 +25,10 @@ from distilcli.text import compression_ratio
 from distilcli.tokens import Tokenizer, Vocab
 from distilcli.trainer.command import RANKS, run_with_recipe
 from distilcli.trainer.corpus import open_corpus
+from distilcli.trainer.only_writer import only_writer
 from distilcli.trainer.recipe import DistilRecipe, LabelOptions
 from distilcli.trainer.records import Corpus, Labelled
-from distilcli.trainer.shards import Header, Row, commit_shard, only_writer, read_shards, refuse_another
+from distilcli.trainer.shards import Header, Row, commit_shard, read_shards, refuse_another
 from distilcli.types import Hypothesis, Span, Window
 
 Progress = Callable[[int, int], None]
@@ -75,7 +76,7 @@ def label_corpus(
         for first in range(rank * size, len(corpus.recordings), world * size)
     ]
     done, total = 0, sum(map(len, mine))
-    with only_writer(folder, rank):
+    with only_writer(folder, "labels", rank):
         known, sequence = _known(folder, header)
         for chunk in mine:
             todo = [

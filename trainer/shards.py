@@ -8,17 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distilcli.errors import InputError, OutputError, UsageError
+from distilcli.errors import InputError, UsageError
 from distilcli.trainer.durable import writing
 from distilcli.writers.atomic import write_atomically
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 FORMAT = 1
 
@@ -78,41 +74,6 @@ def refuse_another(shard: Shard, header: Header) -> None:
             f"{folder} holds labels made with {differences[0]}, and the recipe asks for {differences[1]}",
             hint=f"rm -r '{folder}' to label anew, or keep both: --set run=FOLDER",
         )
-
-
-@contextmanager
-def only_writer(folder: Path, rank: int) -> Iterator[None]:
-    """Keeps other runs from writing shards meanwhile; the processes of one run have different ranks.
-
-    Raises:
-        OutputError: another run is at it, or the folder cannot be written.
-    """
-    import filelock
-
-    lock = filelock.FileLock(folder / f".writer-{rank:04d}.lock")
-    try:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            taken = _acquired(lock)
-        if not taken:
-            raise OutputError(
-                f"another run is writing labels into {folder}",
-                hint="wait until it has ended, or choose another folder: --set run=FOLDER",
-            )
-        yield
-    finally:
-        lock.release()
-
-
-def _acquired(lock: BaseFileLock) -> bool:
-    """Takes a lock that is free; returns whether it was."""
-    import filelock
-
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return False
-    return True
 
 
 def commit_shard(folder: Path, sequence: int, rank: int, header: Header, rows: Sequence[Row]) -> Path:

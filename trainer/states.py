@@ -20,6 +20,7 @@ from distilcli.trainer.cursor import Cursor, Place
 from distilcli.trainer.losses import IGNORED
 from distilcli.trainer.material import Material, Windows, insist_on_room, open_materials, open_objective
 from distilcli.trainer.objective import Objective
+from distilcli.trainer.only_writer import only_writer
 from distilcli.trainer.packing import window_weights
 from distilcli.trainer.ranks import Ranks, open_ranks
 from distilcli.trainer.recipe import DistilRecipe
@@ -68,20 +69,25 @@ def store_states(
 
     Raises:
         UsageError: vocabularies, widths or options that do not fit together.
-        OutputError: the disk has no room for the states.
+        OutputError: the disk has no room for the states, or another run is writing into the folder.
         ModelError: a model folder is damaged.
     """
     ranks = ranks or open_ranks(recipe.distil.device)
-    learning, measuring = open_materials(recipe, student, learnt, measured)
-    materials = [one for one in (learning, measuring) if one is not None]
-    objective = open_objective(recipe, student, teacher, materials, ranks)
-    objective.student.eval()
-    asked = [*questions(learning, ranks.world), *(validation_questions(measuring) if measuring else ())]
-    _insist_on_room(objective, asked)
-    # Shared out before anybody looks at what is there: the others are writing meanwhile.
-    mine = asked[ranks.rank :: ranks.world]
-    done, total = 0, sum(len(one.windows) for one in mine)
-    for one in mine:
+    with only_writer(recipe.folder / "distil", "states", ranks.rank):
+        learning, measuring = open_materials(recipe, student, learnt, measured)
+        materials = [one for one in (learning, measuring) if one is not None]
+        objective = open_objective(recipe, student, teacher, materials, ranks)
+        objective.student.eval()
+        asked = [*questions(learning, ranks.world), *(validation_questions(measuring) if measuring else ())]
+        _insist_on_room(objective, asked)
+        # Shared out before anybody looks at what is there: the others are writing meanwhile.
+        _store(objective, asked[ranks.rank :: ranks.world], on_progress)
+
+
+def _store(objective: Objective, asked: Sequence[Question], on_progress: Progress | None) -> None:
+    """Answers the questions that have no answer yet."""
+    done, total = 0, sum(len(one.windows) for one in asked)
+    for one in asked:
         if not objective.stored(one.material.silent(one.windows, one.epoch)):
             objective.store(one.material.batch(one.windows, one.epoch, objective))
         done += len(one.windows)

@@ -12,11 +12,13 @@ import json
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 
+from distilcli import tokens
 from distilcli.languages import LANGUAGES
 
 CACHE = Path(__file__).parents[2] / ".cache" / "tests"
@@ -48,6 +50,15 @@ def write_tokenizer(folder: Path, size: int) -> None:
         **names,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+
+
+@cache
+def tokenizer_of(size: int) -> tokens.Tokenizer:
+    """Whisper's tokenizer with `size` tokens."""
+    folder = whisper_tokenizer_json(size).with_suffix("")
+    folder.mkdir(exist_ok=True)
+    write_tokenizer(folder, size)
+    return tokens.Tokenizer.from_folder(folder)
 
 
 def specials(size: int) -> list[str]:

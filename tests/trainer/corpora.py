@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from distilcli.tokens import Tokenizer
 from distilcli.trainer.recipe import (
     DataOptions,
     DistilRecipe,
@@ -21,7 +19,6 @@ from distilcli.trainer.recipe import (
 )
 from distilcli.trainer.records import Corpus, Labelled, Recording
 from distilcli.types import SAMPLE_RATE
-from tests.support.tokenizer import whisper_tokenizer_json, write_tokenizer
 
 
 def spoken(
@@ -95,12 +92,3 @@ def recipe_for(
         label=label or LabelOptions(),
         filter=filters or FilterOptions(),
     )
-
-
-@cache
-def tokenizer_of(size: int) -> Tokenizer:
-    """Whisper's tokenizer with `size` tokens."""
-    folder = whisper_tokenizer_json(size).with_suffix("")
-    folder.mkdir(exist_ok=True)
-    write_tokenizer(folder, size)
-    return Tokenizer.from_folder(folder)

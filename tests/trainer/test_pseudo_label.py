@@ -32,8 +32,9 @@ from distilcli.trainer.shards import read_shards
 from distilcli.types import SAMPLE_RATE, Hypothesis, Window
 from tests.support.media import write_wav
 from tests.support.ports import free_port
+from tests.support.tokenizer import tokenizer_of
 from tests.support.toy import LANGUAGE, toy_clip, toy_ct2_folder, toy_folder, toy_tokens
-from tests.trainer.corpora import corpus_of, fake_teacher, recipe_for, spoken, tokenizer_of
+from tests.trainer.corpora import corpus_of, fake_teacher, recipe_for, spoken
 
 ROOT = Path(__file__).parents[2]
 MULTILINGUAL, ENGLISH = 51865, 51864
@@ -197,7 +198,7 @@ import os, signal, sys
 from pathlib import Path
 from distilcli.backends.scripted import Scripted
 from distilcli.trainer.pseudo_label import label_corpus
-from tests.trainer.corpora import tokenizer_of
+from tests.support.tokenizer import tokenizer_of
 from tests.trainer.test_pseudo_label import answer, corpus, recipe
 
 folder, left = Path(sys.argv[1]), int(sys.argv[2])

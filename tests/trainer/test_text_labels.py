@@ -6,7 +6,8 @@ import pytest
 
 from distilcli.errors import UsageError
 from distilcli.trainer.text_labels import LONGEST, text_labels
-from tests.trainer.corpora import corpus_of, spoken, tokenizer_of
+from tests.support.tokenizer import tokenizer_of
+from tests.trainer.corpora import corpus_of, spoken
 
 
 def test_text_becomes_ids_between_the_recordings_ends() -> None:
