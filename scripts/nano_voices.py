@@ -34,12 +34,18 @@ class Line:
     """espeak-ng's 0 to 99; flite ignores it."""
 
 
+def program_of(voice: str) -> str:
+    """Returns the program that speaks with a voice."""
+    engine = voice.partition(":")[0]
+    return "espeak-ng" if engine == "espeak" else engine
+
+
 def command(line: Line) -> list[str]:
     """Returns the program call that writes one WAV to standard output."""
-    program, _, name = line.voice.partition(":")
-    if program == "espeak":
+    program, name = program_of(line.voice), line.voice.partition(":")[2]
+    if program == "espeak-ng":
         words = str(round(_ESPEAK_WORDS_PER_MINUTE * line.rate))
-        return ["espeak-ng", "-v", name, "-s", words, "-p", str(line.pitch), "--stdout", line.text]
+        return [program, "-v", name, "-s", words, "-p", str(line.pitch), "--stdout", line.text]
     stretch = f"duration_stretch={1 / line.rate:.3f}"
     return ["flite", "-voice", name, "--setf", stretch, "-t", line.text, "-o", "/dev/stdout"]
 
@@ -49,14 +55,18 @@ def speak(line: Line) -> NDArray[np.int16]:
     data = subprocess.run(command(line), capture_output=True, check=True).stdout
     with wave.open(io.BytesIO(data)) as reader:
         rate, raw = reader.getframerate(), reader.readframes(reader.getnframes())
-    samples = np.frombuffer(raw, dtype=np.int16)
-    if rate != SAMPLE_RATE:
-        frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
-        frame.sample_rate = rate
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        parts = [*resampler.resample(frame), *resampler.resample(None)]
-        samples = np.concatenate([part.to_ndarray()[0] for part in parts])
-    return trimmed(samples)
+    return trimmed(resampled(np.frombuffer(raw, dtype=np.int16), rate))
+
+
+def resampled(samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
+    """Brings (n,) int16 of another rate to 16 kHz."""
+    if rate == SAMPLE_RATE:
+        return samples
+    frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
+    frame.sample_rate = rate
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    parts = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([part.to_ndarray()[0] for part in parts])
 
 
 def trimmed(samples: NDArray[np.int16]) -> NDArray[np.int16]:

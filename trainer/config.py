@@ -27,6 +27,9 @@ class ModelOptions:
     mels: int = 128
     """Mel bands: 80 or 128."""
     dropout: float = 0.0
+    start: str = ""
+    """Begin with these weights instead of random ones: a checkpoint, the folder of a run, or a model. Layers
+    that it lacks are put between its own and change nothing at first."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -14,13 +14,14 @@ from distilcli.audio import probe
 from distilcli.errors import EnvironmentProblem, InputError
 from distilcli.model_folder import TRANSFORMERS
 from distilcli.trainer import plan
-from distilcli.trainer.config import Recipe
+from distilcli.trainer.config import PhaseOptions, Recipe
 from distilcli.trainer.model_facts import ModelFacts, model_facts
 from distilcli.trainer.plan import Size
 from distilcli.trainer.recipe import DistilRecipe, SourceOptions
 from distilcli.trainer.run import Run
 from distilcli.trainer.sources import Item, open_source
 from distilcli.trainer.stages import is_done, stages_of, teacher_recipe
+from distilcli.trainer.warm_start import find_start
 from distilcli.trainer.watch import Listener
 
 DATA_SET_FILES = ("dataset_info.json", "dataset_dict.json")
@@ -46,6 +47,8 @@ def describe(recipe: DistilRecipe) -> Iterator[str]:
     if training is not None and start is not None:
         student = student_facts(recipe, start)
         known = {one.stage: one for one in plan.estimates(recipe, training, validation, teacher, student)}
+        if recipe.teacher.recipe:
+            known["teacher"] = _schooling(teacher_recipe(recipe))
     speed = plan.measured_speed(recipe.distil.device) if known else 0.0
     yield f"run folder  {recipe.folder}"
     yield f"data        {_size(training)}" + (f"; validation {_size(validation)}" if validation else "")
@@ -64,6 +67,18 @@ def describe(recipe: DistilRecipe) -> Iterator[str]:
         yield "no times: the recordings cannot be counted or the models are not on this machine yet"
 
 
+def _schooling(recipe: Recipe) -> plan.Estimate:
+    """What the teacher learns; not how long it takes, which depends on the lengths of its windows."""
+    hours = sum(_hours(recipe, phase) for phase in recipe.phases)
+    what = f"{recipe.total_steps:,} steps in {len(recipe.phases)} phases, at most {hours:,.2f} h of audio"
+    return plan.Estimate(stage="teacher", what=what)
+
+
+def _hours(recipe: Recipe, phase: PhaseOptions) -> float:
+    """Audio of a phase, padding included."""
+    return phase.steps * phase.batch_seconds * recipe.train.accumulate / 3600.0
+
+
 def describe_supervised(recipe: Recipe) -> Iterator[str]:
     """Yields the lines of the plan of a recipe that trains from scratch."""
     yield f"run folder  {recipe.run}"
@@ -72,10 +87,11 @@ def describe_supervised(recipe: Recipe) -> Iterator[str]:
         f"network     width {model.width}, {model.encoder_layers} encoder and {model.decoder_layers} decoder "
         f"layers, {_from_options(recipe).parameters / 1e6:,.1f} M parameters"
     )
+    if model.start:
+        yield f"begins with {find_start(model.start)}"
     yield f"{'phase':12}{'steps':>8}  audio"
     for phase in recipe.phases:
-        hours = phase.steps * phase.batch_seconds * recipe.train.accumulate / 3600
-        yield f"{phase.name:12}{phase.steps:8,}  at most {hours:,.2f} h"
+        yield f"{phase.name:12}{phase.steps:8,}  at most {_hours(recipe, phase):,.2f} h"
 
 
 def size_of(sources: Sequence[SourceOptions], language: str) -> Size | None:

@@ -19,6 +19,9 @@ from distilcli.trainer.config import ModelOptions
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz'"
 """Classes 1.. of the auxiliary CTC output; class 0 is the blank."""
 
+EMBEDDINGS = ("whisper.model.decoder.embed_tokens.weight", "whisper.proj_out.weight")
+"""The two names of the rows of the vocabulary among a network's weights."""
+
 
 def whisper_config(options: ModelOptions, vocab_size: int) -> WhisperConfig:
     """Returns the network's config; special token ids are filled in by the export."""

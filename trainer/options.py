@@ -20,6 +20,8 @@ T = typing.TypeVar("T")
 def load_options(kind: type[T], path: Path, overrides: typing.Sequence[str] = ()) -> T:
     """Reads a TOML file into the dataclass `kind`; `overrides` are `section.key=value` with TOML values.
 
+    An item of a list is named by its number, from 0, or by its `name`: `phases.single.steps=100`.
+
     Raises:
         UsageError: the file cannot be read, or every mistake in it, listed with file and closest name.
     """
@@ -48,9 +50,46 @@ def _override(table: dict[str, typing.Any], override: str, problems: list[str]) 
         problems.append(f"--set {override}: expected section.key=value")
         return
     *sections, name = key.split(".")
-    for section in sections:
-        table = table.setdefault(section, {})
-    table[name] = value
+    place: object = table
+    for depth, section in enumerate(sections):
+        if isinstance(place, dict):
+            place.setdefault(section, {})
+        found = _key(place, section)
+        if found is None:
+            problems.append(f"--set {override}: {_absent(place, section, sections[:depth])}")
+            return
+        place = typing.cast(typing.Any, place)[found]  # Any: TOML values
+    last = _key(place, name)
+    if last is None:
+        problems.append(f"--set {override}: {_absent(place, name, sections)}")
+        return
+    typing.cast(typing.Any, place)[last] = value  # Any: TOML values
+
+
+def _key(place: object, name: str) -> str | int | None:
+    """Where `name` is: a table's key; in a list the item of that number, or the table of that name."""
+    if isinstance(place, dict):
+        return name
+    if not isinstance(place, list):
+        return None
+    if name.isdigit():
+        return int(name) if int(name) < len(place) else None
+    return next((index for index, one in enumerate(place) if _name(one) == name), None)
+
+
+def _name(item: object) -> object:
+    """The name that a table gives itself."""
+    return item.get("name") if isinstance(item, dict) else None
+
+
+def _absent(place: object, name: str, sections: typing.Sequence[str]) -> str:
+    """Says why there is no `name` in what the sections lead to."""
+    where = ".".join(sections)
+    if not isinstance(place, list):
+        return f"{where} is {place!r} and has no keys"
+    names = [str(_name(one)) for one in place if _name(one)]
+    known = ", ".join([f"a number from 0 to {len(place) - 1}", *names])
+    return f"{where} is a list: expected {known}; found '{name}'"
 
 
 def _build(kind: type, table: object, where: str, problems: list[str]) -> object:

@@ -93,10 +93,14 @@ class TeacherOptions:
     """Name, hub id or folder, as for `distilcli transcribe --model`; empty: no teacher (fine-tuning)."""
     recipe: str = ""
     """Train the teacher from scratch first, by this recipe of supervised training."""
+    overrides: tuple[str, ...] = ()
+    """What `--set` would say to that recipe, for instance ["train.threads=2"]."""
 
     def __post_init__(self) -> None:
         if self.model and self.recipe:
             raise UsageError("teacher: give model or recipe, not both")
+        if self.overrides and not self.recipe:
+            raise UsageError("teacher: overrides are for teacher.recipe, which is empty")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,23 +292,17 @@ class DistilOptions:
     def __post_init__(self) -> None:
         _one_of("schedule", self.schedule, ("constant", "linear", "cosine"))
         _one_of("dtype", self.dtype, ("float32", "bfloat16", "float16"))
-        at_least_one = (1, INFINITE)
+        counts = ("steps", "batch_size", "accumulate", "checkpoint_every", "validate_every", "log_every")
         _within(
             self,
-            {
-                "steps": at_least_one,
-                "batch_size": at_least_one,
-                "accumulate": at_least_one,
+            dict.fromkeys((*counts, "keep_last"), (1, INFINITE))
+            | {
                 "ce_weight": (0.0, INFINITE),
                 "kl_weight": (0.0, INFINITE),
                 "mse_weight": (0.0, INFINITE),
                 "temperature": (0.01, 100.0),
                 "ema": (0.0, 0.999999),
                 "chunk_tokens": (0, INFINITE),
-                "checkpoint_every": at_least_one,
-                "validate_every": at_least_one,
-                "log_every": at_least_one,
-                "keep_last": at_least_one,
                 "keep_best": (0, INFINITE),
             },
         )

@@ -27,7 +27,7 @@ from distilcli.trainer.distill import distil
 from distilcli.trainer.durable import writing
 from distilcli.trainer.evaluate import evaluate
 from distilcli.trainer.packing import pack, summary, write_windows
-from distilcli.trainer.pseudo_label import engine_options, label_corpus, place
+from distilcli.trainer.pseudo_label import engine_options, label_corpus, place, teacher_hash
 from distilcli.trainer.publish import push
 from distilcli.trainer.recipe import DistilRecipe, resolved
 from distilcli.trainer.report import render
@@ -37,6 +37,7 @@ from distilcli.trainer.shipped import find_recipe
 from distilcli.trainer.states import store_for
 from distilcli.trainer.student import make_student
 from distilcli.trainer.text_labels import text_labels
+from distilcli.trainer.warm_start import find_start
 from distilcli.trainer.watch import Listener
 from distilcli.writers.atomic import write_atomically
 
@@ -62,12 +63,16 @@ class Stage:
 def teacher_recipe(recipe: DistilRecipe) -> Recipe:
     """The recipe that the teacher is trained by.
 
-    Its checkpoints go into this run's folder, under the hash of recipe and manifests: a changed recipe never
-    goes on from the checkpoints of another.
+    Its checkpoints go into this run's folder, under the hash of recipe, manifests and the weights that it
+    starts from: a changed recipe never goes on from the checkpoints of another.
     """
-    found = load_recipe(find_recipe(recipe.teacher.recipe))
+    found = load_recipe(find_recipe(recipe.teacher.recipe), recipe.teacher.overrides)
     names = (*found.data.manifests, *found.data.validation)
-    identity = fingerprint(found, [findings.file_hash(Path(name)) for name in names])
+    hashes = [findings.file_hash(Path(name)) for name in names]
+    if found.model.start:
+        start = find_start(found.model.start)
+        hashes.append(teacher_hash(start) if start.is_dir() else findings.file_hash(start))
+    identity = fingerprint(found, hashes)
     return dataclasses.replace(found, run=str(recipe.folder / "teacher-run" / identity))
 
 

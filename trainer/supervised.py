@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,9 +26,11 @@ from distilcli.trainer import checkpoint, losses
 from distilcli.trainer.batches import Batch, make_batch
 from distilcli.trainer.config import PhaseOptions, Recipe, TrainOptions, load_recipe
 from distilcli.trainer.data import Bank, open_bank
-from distilcli.trainer.network import Network, watched_attention
+from distilcli.trainer.network import EMBEDDINGS, Network, watched_attention
+from distilcli.trainer.only_writer import only_writer
 from distilcli.trainer.schedule import scale
 from distilcli.trainer.vocabulary import CompactVocabulary
+from distilcli.trainer.warm_start import begin, open_start
 from distilcli.trainer.windows import Sampler, WindowPlan
 
 VALIDATION_SEED = 0
@@ -171,7 +173,9 @@ class Trainer:
         """Returns everything that the rest of the run depends on."""
         return {
             "step": self.step,
+            "model": dataclasses.asdict(self.recipe.model),
             "kept": list(self.vocabulary.kept),
+            "size": self.vocabulary.size,
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "bucket_state": self.bucket_state,
@@ -201,13 +205,13 @@ class Trainer:
         if saved.kept == self.vocabulary.kept:
             return
         network: dict[str, Tensor] = state["network"]  # type: ignore[assignment]
-        for name in ("whisper.model.decoder.embed_tokens.weight", "whisper.proj_out.weight"):
-            network[name] = self.vocabulary.reduce(saved.expand(network[name]))
+        for name in EMBEDDINGS:
+            network[name] = self.vocabulary.adopt(network[name], saved)
         for optimizer in state["optimizers"]:  # type: ignore[attr-defined]
             for moments in optimizer["state"].values():
                 for name, value in moments.items():
                     if value.shape == (saved.rows, self.recipe.model.width):
-                        moments[name] = self.vocabulary.reduce(saved.expand(value))
+                        moments[name] = self.vocabulary.adopt(value, saved)
 
 
 def _between(ends: tuple[float, float], progress: float) -> float:
@@ -251,7 +255,7 @@ def make_optimizers(network: Network, train: TrainOptions) -> list[torch.optim.O
 
 
 def prepare(recipe: Recipe) -> Trainer:
-    """Opens the data, makes the network from the seed, and restores the newest checkpoint of the run."""
+    """Opens the data, makes the network from the seed or its start, and restores the newest checkpoint."""
     torch.set_num_threads(recipe.train.threads)
     torch.manual_seed(recipe.train.seed)
     tokenizer = (
@@ -267,10 +271,16 @@ def prepare(recipe: Recipe) -> Trainer:
         sys.stderr.write(f"skipped {line}\n")
     found = checkpoint.listed(run)
     saved = checkpoint.load(found[-1]) if found else None
+    start = open_start(recipe.model, tokenizer.vocab.size) if recipe.model.start and not saved else None
     kept = kept_tokens(bank, tokenizer, recipe.data.language)
-    vocabulary = CompactVocabulary(kept, tokenizer.vocab.size)
+    before: Iterable[int] = start.vocabulary.kept if start else ()
+    if saved:
+        before = saved["kept"]  # type: ignore[assignment]  # a list of ids
+    vocabulary = CompactVocabulary((*kept, *before), tokenizer.vocab.size)
     network = Network(recipe.model, vocabulary.rows)
     network.place_timestamps(vocabulary.kept.index(tokenizer.vocab.timestamp_begin))
+    if start:
+        begin(network, vocabulary, start)
     sampler = Sampler(bank.utterances, tokenizer.vocab, recipe.train.seed, recipe.data.language)
     trainer = Trainer(
         recipe=recipe,
@@ -291,10 +301,23 @@ def run_recipe(recipe: Recipe, on_progress: Callable[[int, int], None] | None = 
     """Trains to the end of the recipe, writing `metrics.jsonl` and checkpoints into the run's folder.
 
     `on_progress` hears after every step how many are done, and how many there are.
+
+    Raises:
+        UsageError: weights to start from that are not there or do not fit.
+        NoInputError: no usable recordings.
+        OutputError: the folder cannot be written, or another run is at it.
+        DistilError: a loss that is not finite.
     """
-    trainer = prepare(recipe)
+    with only_writer(Path(recipe.run), "checkpoints"):
+        trainer = prepare(recipe)
+        _train(trainer, on_progress)
+    return trainer
+
+
+def _train(trainer: Trainer, on_progress: Callable[[int, int], None] | None) -> None:
+    """Takes the steps that are left."""
+    recipe = trainer.recipe
     run, train = Path(recipe.run), recipe.train
-    run.mkdir(parents=True, exist_ok=True)
     began, seconds = time.monotonic(), 0.0
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
         while trainer.step < recipe.total_steps:
@@ -316,7 +339,6 @@ def run_recipe(recipe: Recipe, on_progress: Callable[[int, int], None] | None = 
                 checkpoint.save(run, trainer.step, trainer.state(), train.keep_checkpoints)
             if on_progress:
                 on_progress(trainer.step, recipe.total_steps)
-    return trainer
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -61,11 +61,12 @@ class CompactVocabulary:
         """Turns the trained rows (rows, d) into the full matrix (size, d)."""
         return weight[self._rows.to(weight.device)]
 
-    def reduce(self, weight: Tensor) -> Tensor:
-        """Takes the trained rows (rows, d) out of a matrix (size, d); the shared one is the others' mean."""
-        kept = weight[list(self.kept)]
-        if not self.unused:
-            return kept
-        rest = torch.ones(self.size, dtype=torch.bool)
-        rest[list(self.kept)] = False
-        return torch.cat([kept, weight[rest].mean(0, keepdim=True)])
+    def adopt(self, weight: Tensor, other: CompactVocabulary) -> Tensor:
+        """Turns rows of another choice of the same ids, (other.rows, d), into this one's, (rows, d).
+
+        Every row that the other has keeps its values; ids that are new here begin as its shared row.
+        """
+        assert self.size == other.size
+        assert set(other.kept) <= set(self.kept), "rows would be lost"
+        shared = [len(other.kept)] * (self.unused > 0)
+        return weight[[*other.compress(torch.tensor(self.kept)).tolist(), *shared]]

@@ -68,9 +68,13 @@ def _supervised(path: Path, asked: Asked) -> Iterator[str]:
     from distilcli.trainer.stages import export_supervised
     from distilcli.trainer.supervised import run_recipe
 
-    run_recipe(recipe)
-    target = Path(recipe.run) / "model"
-    export_supervised(recipe, target)
+    listener = _screen(asked)
+    try:
+        run_recipe(recipe, lambda done, total: listener.progress("train", done, total, "steps"))
+        target = Path(recipe.run) / "model"
+        export_supervised(recipe, target)
+    finally:
+        listener.close()
     yield str(target)
 
 

@@ -71,6 +71,33 @@ def test_overrides_set_dotted_keys(tmp_path: Path) -> None:
     assert recipe.data.manifests == ("b.jsonl",)
 
 
+def test_overrides_reach_the_items_of_a_list_by_number_and_by_name(tmp_path: Path) -> None:
+    two = GOOD + '[[phases]]\nname = "second"\nsteps = 5\n'
+    recipe = load_recipe(
+        written(tmp_path, two),
+        ["phases.second.steps=7", "phases.0.ctc=[1, 0]", 'data.manifests.0="c.jsonl"'],
+    )
+    assert [phase.steps for phase in recipe.phases] == [3, 7]
+    assert recipe.phases[0].ctc == (1.0, 0.0)
+    assert recipe.data.manifests == ("c.jsonl",)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("phases.third.steps=1", "phases is a list: expected a number from 0 to 0, only; found 'third'"),
+        ("phases.1.steps=1", "found '1'"),
+        ("phases.9=1", "found '9'"),
+        ("run.folder=1", "run is 'out' and has no keys"),
+    ],
+)
+def test_an_override_of_what_is_not_there_says_what_is(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(written(tmp_path, GOOD), [override])
+    assert f"--set {override}: " in caught.value.message
+    assert message in caught.value.message
+
+
 @pytest.mark.parametrize("override", ["train.lr", "train.speed=1"])
 def test_bad_overrides_are_mistakes(tmp_path: Path, override: str) -> None:
     with pytest.raises(UsageError, match="mistake"):

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from distilcli import trainer
+from distilcli.model_folder import inspect
 from distilcli.trainer import checkpoint, supervised
 from distilcli.trainer.config import load_recipe
+from tests.support.cli import run
 from tests.trainer.recordings import ROOT, smoke_corpus
 
 SMOKE = Path(trainer.__file__).parent / "recipes" / "smoke.toml"
@@ -136,15 +138,27 @@ def test_accumulated_gradients_weigh_every_token_alike(
         "train.accumulate=3",
         'phases=[{name="a",steps=1,batch_seconds=4.0}]',
     ]
-    run = supervised.prepare(load_recipe(recipe, settings))
+    first = supervised.prepare(load_recipe(recipe, settings))
     twin = supervised.prepare(load_recipe(recipe, settings))
-    sums = run.train_step()
+    sums = first.train_step()
     batches = [supervised.make_batch(twin.next_plans(), twin.bank, twin.vocabulary, 80) for _ in range(3)]
     phase = twin.recipe.phases[0]
     parts = [twin.losses(batch, phase, 0.0) for batch in batches]
     nats, tokens = sum(float(part[0].detach()) for part in parts), sum(part[3] for part in parts)
     assert sums.tokens == tokens
     assert sums.cross_entropy == pytest.approx(nats / tokens, rel=1e-5)
+
+
+def test_the_command_tells_how_far_it_is_and_leaves_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("train", "--config", prepared(tmp_path), "--set", "phases.several.steps=1")
+    done = run(*words, "--set", "phases.single.steps=1")
+    assert done.code == 0, done.stderr
+    assert done.stderr.splitlines() == ["train: 1 of 2 steps", "train: 2 of 2 steps"]
+    assert done.stdout.splitlines() == ["run/model"]
+    assert inspect(tmp_path / "run" / "model").decoder_layers == 1
 
 
 def test_new_recordings_get_rows_that_start_as_the_shared_one(

@@ -39,11 +39,13 @@ def test_unused_ids_share_the_last_row() -> None:
     assert vocabulary.expand(rows).flatten().tolist() == [9.0, 1.0, 9.0, 3.0, 9.0]
 
 
-def test_reduce_undoes_expand_and_grows_with_copies_of_the_shared_row() -> None:
-    small, large = CompactVocabulary([1, 3], size=6), CompactVocabulary([1, 3, 4], size=6)
+def test_rows_of_a_smaller_choice_are_taken_over_and_new_ids_begin_as_the_shared_one() -> None:
+    small, large = CompactVocabulary([1, 3], size=6), CompactVocabulary([1, 2, 3], size=6)
     rows = torch.tensor([[1.0], [3.0], [9.0]])
-    assert torch.equal(small.reduce(small.expand(rows)), rows)
-    assert large.reduce(small.expand(rows)).flatten().tolist() == [1.0, 3.0, 9.0, 9.0]
+    assert torch.equal(small.adopt(rows, small), rows)
+    assert large.adopt(rows, small).flatten().tolist() == [1.0, 9.0, 3.0, 9.0]
+    everything = CompactVocabulary(range(6), size=6)
+    assert torch.equal(everything.adopt(rows, small), small.expand(rows))
 
 
 def test_a_vocabulary_that_keeps_everything_has_no_shared_row() -> None:
