@@ -61,8 +61,8 @@ def warnings(checkpoint: Checkpoint, kind: str) -> tuple[str, ...]:
     if kind in _SAFETENSORS:
         return ()
     return (
-        "Candle's example program knows the file names of two quantised models only; a program of your own "
-        f"loads {WEIGHTS} with whisper::quantized_model",
+        "Candle's example program knows the file names of two quantised models only, under which the model "
+        f"card's commands upload; a program of your own loads {WEIGHTS} with whisper::quantized_model",
     )
 
 

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 from distilcli.converters.dims import Dims
 from distilcli.converters.generation import language_keys
 from distilcli.converters.naming import EMBEDDING, OUTPUT, expected_shapes, openai_name
+from distilcli.converters.space import BYTES
+from distilcli.converters.tensor_file import Stored, stored_tensors
 from distilcli.errors import ModelError
-from distilcli.model_folder import TRANSFORMERS, inspect, read_json, weight_files
+from distilcli.model_folder import TRANSFORMERS, Heads, existing_heads, inspect, read_json, weight_files
 from distilcli.tokens import Tokenizer, Vocab
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Heads = tuple[tuple[int, int], ...]
-"""(decoder layer, head) of the cross-attention that follows the sound."""
 
 FEATURE_EXTRACTOR: Mapping[str, Any] = {
     "feature_extractor_type": "WhisperFeatureExtractor",
@@ -41,7 +40,6 @@ FEATURE_EXTRACTOR: Mapping[str, Any] = {
 }
 """Content of preprocessor_config.json but for ``feature_size``."""
 
-_STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _PLAIN = {"activation_function": "gelu", "scale_embedding": False}
 _BLOCK = 1 << 20  # bytes
 
@@ -72,27 +70,20 @@ class Checkpoint:
     vocab: Vocab
     dtype: str
     warnings: tuple[str, ...]
-    _files: Mapping[str, Any] = field(repr=False)  # name as stored -> open safetensors file
-    _paths: Mapping[str, Path] = field(repr=False)  # name as stored -> that file's path
-    _stored: Mapping[str, str] = field(repr=False)  # openai/whisper's name -> name as stored
+    _tensors: Mapping[str, Stored] = field(repr=False)  # by the names as stored
+    _names: Mapping[str, str] = field(repr=False)  # openai/whisper's name -> name as stored
 
     def names(self) -> tuple[str, ...]:
         """The tensors as they are called in the weight files, without the tied output matrix."""
-        return tuple(self._stored.values())
+        return tuple(self._names.values())
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor by its name in the weight files, memory-mapped in its own number format: do not write."""
-        return self._files[name].get_tensor(name)  # type: ignore[no-any-return]  # untyped library
+        """A tensor by its name in the weight files, in its own number format; see `Stored.read`."""
+        return self._tensors[name].read()
 
     def openai_tensor(self, name: str) -> Tensor:
         """A tensor by openai/whisper's name; see `tensor`."""
-        return self.tensor(self._stored[name])
-
-    def private_tensor(self, name: str) -> Tensor:
-        """A tensor by openai/whisper's name, in a private mapping: for code that writes into what it gets."""
-        stored = self._stored[name]
-        with _opened(self._paths[stored]) as file:
-            return file.get_tensor(stored)  # type: ignore[no-any-return]  # untyped library
+        return self.tensor(self._names[name])
 
     @cached_property
     def digest(self) -> str:
@@ -139,11 +130,10 @@ def open_checkpoint(folder: Path, *, values: bool = True) -> Checkpoint:
     config = read_json(folder / "config.json")
     vocab = _checked_vocab(folder, config)
     dims = Dims.from_config(config, str(folder / "config.json"))
-    files, paths = _open_weights(folder)
-    stored = _checked_names(folder, files, dims)
+    tensors = _open_weights(folder)
+    names = _checked_names(folder, tensors, dims)
     if values:
-        _check_values(folder, files, stored)
-        files, paths = _open_weights(folder)  # what was read counts as memory as long as it stays mapped
+        _check_values(folder, tensors, names)
     found = _generation(folder)
     heads, warnings = _heads(found.pop("alignment_heads", None), dims)
     return Checkpoint(
@@ -156,9 +146,8 @@ def open_checkpoint(folder: Path, *, values: bool = True) -> Checkpoint:
         vocab=vocab,
         dtype=facts.dtype or "float32",
         warnings=warnings,
-        _files=files,
-        _paths=paths,
-        _stored=stored,
+        _tensors=tensors,
+        _names=names,
     )
 
 
@@ -181,74 +170,76 @@ def _checked_vocab(folder: Path, config: Mapping[str, Any]) -> Vocab:
     return vocab
 
 
-def _open_weights(folder: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Name of a tensor -> the open file that holds it, and that file's path."""
-    files: dict[str, Any] = {}
-    paths: dict[str, Path] = {}
+def _open_weights(folder: Path) -> dict[str, Stored]:
+    """The tensors of all weight files by their names."""
+    tensors: dict[str, Stored] = {}
     for path in weight_files(folder):
-        file = _opened(path)
-        for name in sorted(file.keys()):
-            if name in files:
+        for name, tensor in sorted(stored_tensors(path).items()):
+            if name in tensors:
                 raise ModelError(f"{folder} stores {name} twice, the second time in {path.name}")
-            files[name], paths[name] = file, path
-    return files, paths
+            tensors[name] = tensor
+    return tensors
 
 
-def _opened(path: Path) -> Any:  # safetensors has no type information
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        return safe_open(path, framework="pt")
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read the weights {path}: {error}") from error
-
-
-def _checked_names(folder: Path, files: Mapping[str, Any], dims: Dims) -> dict[str, str]:
+def _checked_names(folder: Path, tensors: Mapping[str, Stored], dims: Dims) -> dict[str, str]:
     """openai/whisper's name -> name as stored, in the order of `expected_shapes`."""
-    stored: dict[str, str] = {}
-    for name in files:
+    names: dict[str, str] = {}
+    for name in tensors:
         if name == OUTPUT:
             continue
         try:
-            stored[openai_name(name)] = name
+            names[openai_name(name)] = name
         except ModelError as error:
             raise ModelError(f"the weights in {folder} are not a Whisper's: {error.message}") from error
     shapes = expected_shapes(dims)
-    missing = next((name for name in shapes if name not in stored), None)
-    extra = next((stored[name] for name in stored if name not in shapes), None)
+    missing = next((name for name in shapes if name not in names), None)
+    extra = next((names[name] for name in names if name not in shapes), None)
     if missing or extra:
         wrong = f"{extra} is not expected" if extra else f"{missing} (openai/whisper's name) is missing"
         raise ModelError(f"the weights in {folder} do not agree with config.json: {wrong}")
     for name, shape in shapes.items():
-        entry = files[stored[name]].get_slice(stored[name])
-        if tuple(entry.get_shape()) != shape:
+        found = tensors[names[name]]
+        if found.shape != shape:
             raise ModelError(
-                f"the weights in {folder} do not agree with config.json: expected {stored[name]} of shape "
-                f"{shape}, found {tuple(entry.get_shape())}"
+                f"the weights in {folder} do not agree with config.json: expected {names[name]} of shape "
+                f"{shape}, found {found.shape}"
             )
-        if entry.get_dtype() not in _STORED:
+        if found.dtype not in BYTES:
             raise ModelError(
-                f"the weights in {folder}: expected {stored[name]} in {', '.join(_STORED.values())}, "
-                f"found {entry.get_dtype()}"
+                f"the weights in {folder}: expected {names[name]} in {', '.join(BYTES)}, found {found.dtype}"
             )
-    return {name: stored[name] for name in shapes}
+    return {name: names[name] for name in shapes}
 
 
-def _check_values(folder: Path, files: Mapping[str, Any], stored: Mapping[str, str]) -> None:
+def _check_values(folder: Path, tensors: Mapping[str, Stored], names: Mapping[str, str]) -> None:
     import torch
 
-    for name in stored.values():
-        # Both ends in one pass, without a mask as large as the tensor; NaN shows in both of them.
-        if not all(end.isfinite() for end in torch.aminmax(files[name].get_tensor(name))):
+    for name in names.values():
+        if not _is_finite(tensors[name].read()):
             raise ModelError(f"the weights in {folder} are not finite: {name} holds NaN or infinity")
-    if OUTPUT in files:
-        output = files[OUTPUT].get_tensor(OUTPUT)
-        embedding = files[stored[EMBEDDING]].get_tensor(stored[EMBEDDING])
-        if output.shape != embedding.shape or not torch.equal(output, embedding):
+    if OUTPUT in tensors:
+        output, embedding = tensors[OUTPUT], tensors[names[EMBEDDING]]
+        alike = (output.shape, output.dtype) == (embedding.shape, embedding.dtype)
+        if not alike or not torch.equal(output.read(), embedding.read()):
             raise ModelError(
                 f"the weights in {folder}: {OUTPUT} differs from the token embedding; "
                 "every runtime expects the two to be one matrix"
             )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity, by two looks at the bits and without a mask as large again.
+
+    Floats of one sign are ordered as their bits are, and infinity and NaN come last.
+    """
+    import torch
+
+    size = tensor.element_size()
+    whole = {2: torch.int16, 4: torch.int32}[size]
+    bits = tensor.view(-1).view(whole).numpy()
+    infinity = int(torch.full((1,), torch.inf, dtype=tensor.dtype).view(whole))
+    negative = 1 << 8 * size - 1
+    return bool(bits.max() < infinity and bits.view(f"u{size}").max() < negative + infinity)
 
 
 def _generation(folder: Path) -> dict[str, Any]:
@@ -265,14 +256,7 @@ def _heads(listed: object, dims: Dims) -> tuple[Heads, tuple[str, ...]]:
     A student often inherits its teacher's list; a layer that is not there makes CTranslate2 crash.
     """
     pairs = listed if isinstance(listed, list) else []
-    kept = tuple(
-        (int(pair[0]), int(pair[1]))
-        for pair in pairs
-        if isinstance(pair, list)
-        and [type(number) for number in pair] == [int, int]
-        and 0 <= pair[0] < dims.n_text_layer
-        and 0 <= pair[1] < dims.n_text_head
-    )
+    kept = existing_heads(pairs, dims.n_text_layer, dims.n_text_head)
     if len(kept) == len(pairs):
         return kept, ()
     instead = "" if kept else "; word times will come from the last half of the decoder's layers"

@@ -42,11 +42,15 @@ _LIBRARIES = (
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An export before it is made: where it will lie, its predicted bytes, what the user should know."""
+    """An export before it is made: where it will lie, predicted bytes, what the user should know.
+
+    `scratch` are bytes that lie there too while it is made, and not afterwards.
+    """
 
     wanted: Wanted
     path: Path
     bytes: int
+    scratch: int
     warnings: tuple[str, ...]
 
 
@@ -98,6 +102,7 @@ def plan(checkpoint: Checkpoint, wanted: Sequence[Wanted], out: Path) -> list[Pl
                 wanted=one,
                 path=path,
                 bytes=module.predict(checkpoint, one.kind),
+                scratch=getattr(module, "scratch", _no_scratch)(checkpoint, one.kind),
                 warnings=module.warnings(checkpoint, one.kind),
             )
         )
@@ -134,7 +139,8 @@ def convert_to(
         single_file = bool(one.wanted.target.single_file)
         check_target(one.path, single_file=single_file, overwrite=options.overwrite)
     origin = options.origin or str(checkpoint.folder)
-    need_space(_existing(out), sum(one.bytes for one in planned), f"converting {origin}")
+    needed = sum(one.bytes for one in planned) + max(one.scratch for one in planned)
+    need_space(_existing(out), needed, f"converting {origin}")
     with TemporaryDirectory(prefix="distilcli-probe-") as scratch:
         probe = None
         if options.verify and any(RUNNERS[name].installed for name in _runtimes(wanted)):
@@ -144,6 +150,10 @@ def convert_to(
     if len(exports) > 1:
         write_card(out, exports, checkpoint)
     return exports
+
+
+def _no_scratch(checkpoint: Checkpoint, kind: str) -> int:
+    return 0
 
 
 def _runtimes(wanted: Sequence[Wanted]) -> set[str]:

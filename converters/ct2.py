@@ -1,36 +1,23 @@
 """CTranslate2: a Hugging Face Whisper checkpoint as the folder that CTranslate2 and faster-whisper read.
 
-Upstream's converter does the work, on a checked and mended stand-in of the checkpoint. Knows no cache.
+Knows the files of the folder and no cache; `ct2_spec` has the model, `ct2_weights` reads it again.
 """
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from distilcli.converters import ct2_weights
 from distilcli.converters.checkpoint import Checkpoint, open_checkpoint
 from distilcli.converters.compared import Compared
 from distilcli.converters.export_note import EXPORT_NOTE
-from distilcli.converters.halves import need_range
-from distilcli.converters.naming import expected_shapes, hf_name
+from distilcli.converters.naming import expected_shapes
 from distilcli.converters.space import count, need_space
-from distilcli.converters.staging import stage
 from distilcli.errors import ModelError, OutputError
 from distilcli.folders import new_folder
 from distilcli.model_folder import CONTEXTS, inspect, read_json, write_json
-from distilcli.quiet import without_progress_bars
-
-if TYPE_CHECKING:
-    from ctranslate2.converters import TransformersConverter
-
-COPIED = ["tokenizer.json", "preprocessor_config.json"]
-"""Without the first faster-whisper asks the hub for one, without the second it assumes 80 mel bands."""
-
-_DISK_PROBLEMS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 
 _VOCABULARY = 1_070_000  # bytes of vocabulary.json
 _ON_CPUS = {
@@ -91,27 +78,28 @@ def warnings(checkpoint: Checkpoint, kind: str) -> tuple[str, ...]:
 
 
 def write(checkpoint: Checkpoint, kind: str, target: Path) -> None:
-    """Make the folder `target` by upstream's converter.
+    """Make the folder `target`; the largest tensor is what is held in memory, and what is quantised already.
 
     Raises:
-        ModelError: CTranslate2 refuses the checkpoint.
+        ModelError: CTranslate2 refuses the checkpoint, or float16 cannot express its values.
         OSError: the disk is full or cannot be written.
     """
-    for name in expected_shapes(checkpoint.dims):
-        if ct2_weights.dtype_of(name, kind, checkpoint.dtype) == "float16":
-            need_range(checkpoint.openai_tensor(name), name, kind)
-    staging = target.with_name(f"{target.name}-staging")
-    staging.mkdir(parents=True)
+    from distilcli.converters.ct2_spec import specification
+
+    target.mkdir(parents=True)
     try:
-        stage(checkpoint, staging)
-        with without_progress_bars():
-            _converter(checkpoint)(str(staging), copy_files=COPIED).convert(str(target), quantization=kind)
-    except (ValueError, RuntimeError, KeyError, OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno in _DISK_PROBLEMS:
-            raise
+        spec = specification(checkpoint)
+        spec.validate()
+        spec.optimize(kind)
+    except (
+        AttributeError,
+        ValueError,
+    ) as error:  # another version's variables; a tokenizer that does not fit
         raise ModelError(f"CTranslate2 cannot convert {checkpoint.folder}: {error}") from error
-    finally:
-        shutil.rmtree(staging)
+    spec.save(str(target))
+    # Without the first faster-whisper asks the hub for one, without the second it assumes 80 mel bands.
+    shutil.copyfile(checkpoint.folder / "tokenizer.json", target / "tokenizer.json")
+    write_json(target / "preprocessor_config.json", checkpoint.feature_extractor)
     inspect(target)
     _keep_contexts(checkpoint, target)
 
@@ -119,29 +107,6 @@ def write(checkpoint: Checkpoint, kind: str, target: Path) -> None:
 def read_back(target: Path, checkpoint: Checkpoint, kind: str) -> Iterator[Compared]:
     """Every tensor of model.bin against the checkpoint's, fused and quantised again by our own arithmetic."""
     return ct2_weights.compare_all(target / "model.bin", checkpoint, kind)
-
-
-def _converter(checkpoint: Checkpoint) -> type[TransformersConverter]:
-    """Upstream's converter with the checkpoint's weights mapped from their file instead of copied."""
-    from ctranslate2.converters import TransformersConverter
-
-    class Mapped(TransformersConverter):  # type: ignore[misc]  # untyped library
-        def load_model(self, model_class: Any, folder: str, *, config: Any, **options: Any) -> Any:
-            import torch
-            from transformers import GenerationConfig
-
-            with torch.device("meta"):
-                model = model_class(config)
-            model.generation_config = GenerationConfig.from_pretrained(folder)
-            # Upstream's quantiser multiplies in place: it must not reach the tensors that are compared later.
-            weights = {
-                hf_name(name): checkpoint.private_tensor(name) for name in expected_shapes(checkpoint.dims)
-            }
-            model.load_state_dict(weights, strict=False, assign=True)
-            model.tie_weights()
-            return model
-
-    return Mapped
 
 
 def _keep_contexts(checkpoint: Checkpoint, target: Path) -> None:

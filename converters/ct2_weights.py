@@ -123,6 +123,25 @@ def _block(ours: str, theirs: str, *, cross: bool) -> dict[str, tuple[str, ...]]
     return table
 
 
+def fused(checkpoint: Checkpoint, names: tuple[str, ...], dtype: str) -> torch.Tensor:
+    """The checkpoint's tensors behind one another, in a number format; see `parts`.
+
+    Raises:
+        ModelError: float16 cannot express a value.
+    """
+    import torch
+
+    from distilcli.converters.halves import need_range
+    from distilcli.converters.memory import converted, joined
+
+    zeros = torch.zeros(checkpoint.dims.n_audio_state)
+    tensors = [zeros if name.startswith("-") else checkpoint.openai_tensor(name) for name in names]
+    if dtype == "float16":
+        for name, tensor in zip(names, tensors, strict=True):
+            need_range(tensor, name, dtype)
+    return converted(tensors[0], _torch(dtype)) if len(tensors) == 1 else joined(tensors, _torch(dtype))
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     dtype: str
@@ -172,26 +191,16 @@ def compare_all(path: Path, checkpoint: Checkpoint, kind: str) -> Iterator[Compa
         ModelError: a tensor is missing.
     """
     entries = _index(path)
-    for name, joined in parts(checkpoint.dims).items():
+    for name, names in parts(checkpoint.dims).items():
         if name not in entries:
             raise ModelError(f"{path} has no {name}")
-        expected = _joined(checkpoint, joined)
-        dtype = dtype_of(joined[0], kind, checkpoint.dtype)
+        dtype = dtype_of(names[0], kind, checkpoint.dtype)
         if dtype.startswith("int"):
             stored, entry = entries[name]
+            expected = fused(checkpoint, names, "float32")
             yield _quantised(name, expected, _read(path, entry), _read(path, entries[f"{stored}_scale"][1]))
         else:
-            yield compare(name, expected.to(_torch(dtype)), _read(path, entries[name][1]), 0.0)
-
-
-def _joined(checkpoint: Checkpoint, names: tuple[str, ...]) -> torch.Tensor:
-    import torch
-
-    width = checkpoint.dims.n_audio_state
-    tensors = [
-        torch.zeros(width) if name.startswith("-") else checkpoint.openai_tensor(name) for name in names
-    ]
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            yield compare(name, fused(checkpoint, names, dtype), _read(path, entries[name][1]), 0.0)
 
 
 def _torch(dtype: str) -> torch.dtype:
@@ -210,7 +219,7 @@ def _quantised(name: str, expected: torch.Tensor, numbers: torch.Tensor, scales:
     """
     import torch
 
-    rows = expected.float().flatten(1)
+    rows = expected.flatten(1)
     if numbers.dtype == torch.int8:
         step = rows.abs().amax(1, keepdim=True) / 127
     else:

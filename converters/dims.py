@@ -124,6 +124,11 @@ class Dims:
         except ModelError as error:
             raise ModelError(f"{place}: {error.message}") from error
 
+    def last_half(self) -> tuple[tuple[int, int], ...]:
+        """(decoder layer, head) of the alignment heads that runtimes take when a model names none."""
+        layers = range(self.n_text_layer // 2, self.n_text_layer)
+        return tuple((layer, head) for layer in layers for head in range(self.n_text_head))
+
     def openai(self) -> dict[str, int]:
         """The ten numbers by name, in openai/whisper's order."""
         return {name: getattr(self, name) for name in OPENAI_KEYS}

@@ -30,13 +30,19 @@ class Export:
 
 def usage(export: Export, path: Path, checkpoint: Checkpoint) -> str:
     """The commands that run an export of `checkpoint` lying at `path`."""
-    text = export.wanted.target.usage
+    target, kind = export.wanted.target, export.wanted.kind
+    distil = checkpoint.dims.n_text_layer < checkpoint.dims.n_audio_layer
+    multilingual = checkpoint.vocab.multilingual
+    text = dict(target.other_usage).get(kind, target.usage)
     for word, value in {
         "{path}": path.as_posix(),
         "{parent}": path.parent.as_posix(),
         "{name}": path.name,
-        "{kind}": export.wanted.kind,
-        "{like}": "distil-large-v3" if checkpoint.vocab.multilingual else "distil-medium.en",
+        "{kind}": kind,
+        "{alone}": target.alone if distil else "",
+        "{like}": "distil-large-v3" if multilingual else "distil-medium.en",
+        "{tiny}": "tiny" if multilingual else "tiny.en",
+        "{tiny-}": "tiny" if multilingual else "tiny-en",
     }.items():
         text = text.replace(word, value)
     return text

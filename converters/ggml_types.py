@@ -16,6 +16,7 @@ from torch import Tensor
 
 from distilcli.converters.blocks import rounding_limit
 from distilcli.converters.halves import need_range
+from distilcli.converters.memory import converted
 from distilcli.errors import EnvironmentProblem
 
 _PIECE = 1 << 22
@@ -55,7 +56,7 @@ class NumberFormat:
 
     def rounded(self, tensor: Tensor) -> Tensor:
         """The tensor in the dtype that files are compared in: float16 for f16, else float32."""
-        return tensor.to(_DTYPES.get(self.name, torch.float32))
+        return converted(tensor, _DTYPES.get(self.name, torch.float32))
 
     def limit(self, rounded: Tensor) -> float:
         """The largest `Compared.rmse` that passes for rounding; 0.0 where nothing is quantised."""

@@ -7,7 +7,7 @@ that torch can trace.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,12 @@ _AXES: tuple[tuple[str, str, dict[int, str]], ...] = (
 )
 
 
+@lru_cache(maxsize=4)  # tracing takes longer than all the rest, and most kinds of a model share their graphs
 def trace(part: str, dims: Dims, dtype: torch.dtype) -> onnx_ir.Model:
     """The graph of `ENCODER` or `DECODER` that computes in `dtype`, with float32 inputs and outputs.
 
-    Its weights have names and shapes (those of `onnx_network`), and no values: `save` asks for them.
+    Its weights have names and shapes (those of `onnx_network`), and no values: `save` asks for them. Do not
+    change it: it is handed out again.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), without_advice():
         network, arguments, axes, inputs, outputs = _SAMPLES[part](dims)
@@ -91,14 +93,19 @@ def save(model: onnx_ir.Model, weight: Callable[[str], Tensor], path: Path, *, s
         path: file to write.
         sidecar: put the weights beside the file, in one called as it is with `SIDECAR` behind.
     """
-    for name in weight_names(model):
+    names = weight_names(model)
+    for name in names:
         value = model.graph.initializers[name]
         assert value.dtype is not None, f"{name} was traced without a number format"
         assert value.shape is not None, f"{name} was traced without a shape"
         value.const_value = onnx_ir.LazyTensor(
             partial(_stored, weight, name), dtype=value.dtype, shape=onnx_ir.Shape(value.shape), name=name
         )
-    onnx_ir.save(model, path, external_data=path.name + SIDECAR if sidecar else None)
+    try:
+        onnx_ir.save(model, path, external_data=path.name + SIDECAR if sidecar else None)
+    finally:
+        for name in names:
+            model.graph.initializers[name].const_value = None
 
 
 def _stored(weight: Callable[[str], Tensor], name: str) -> onnx_ir.Tensor[Any]:

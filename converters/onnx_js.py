@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from distilcli.converters.compared import Compared, compare
 from distilcli.converters.naming import EMBEDDING, expected_shapes
-from distilcli.converters.space import need_space
 from distilcli.model_folder import write_json
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from distilcli.converters.checkpoint import Checkpoint, Heads
+    from distilcli.converters.checkpoint import Checkpoint
     from distilcli.converters.dims import Dims
 
 FILES = {"encoder": "encoder_model", "decoder": "decoder_model_merged"}
@@ -61,6 +60,21 @@ def predict(checkpoint: Checkpoint, kind: str) -> int:
     return graphs + sum(path.stat().st_size for path in copied) + _JSON_BYTES
 
 
+def scratch(checkpoint: Checkpoint, kind: str) -> int:
+    """Bytes that lie on the disk while the folder is written, and not afterwards.
+
+    The quantisers read a half of the model in float32 from a file; that for 4 bits writes the decoder once
+    more, with the embedding in 8.
+    """
+    if kind not in _QUANTISED:
+        return 0
+    needed = {part: _graph_bytes(checkpoint.dims, part, "fp32") for part in FILES}
+    if kind == "q4":
+        embedding = math.prod(expected_shapes(checkpoint.dims)[EMBEDDING])
+        needed["decoder"] += needed["decoder"] - (_FLOAT32 - _EMBEDDING_BYTES[kind]) * embedding
+    return max(needed.values())
+
+
 def warnings(checkpoint: Checkpoint, kind: str) -> tuple[str, ...]:
     """What this kind costs where it runs."""
     told = []
@@ -82,7 +96,6 @@ def write(checkpoint: Checkpoint, kind: str, target: Path) -> None:
 
     Raises:
         ModelError: see `predict`.
-        EnvironmentProblem: quantising needs space for one half of the model in float32, too.
     """
     checkpoint.need_plain("onnx")
     (target / FOLDER).mkdir(parents=True)
@@ -162,9 +175,8 @@ def _write_traced(checkpoint: Checkpoint, part: str, kind: str, path: Path, *, s
 def _write_quantised(checkpoint: Checkpoint, part: str, kind: str, path: Path) -> None:
     from distilcli.converters.onnx_weights import quantise_4bit, quantise_8bit
 
-    need_space(path.parent, _graph_bytes(checkpoint.dims, part, "fp32"), "quantising for onnx")
-    with TemporaryDirectory(dir=path.parent) as scratch:
-        exact = Path(scratch) / "float32.onnx"
+    with TemporaryDirectory(dir=path.parent) as folder:
+        exact = Path(folder) / "float32.onnx"
         _write_traced(checkpoint, part, "fp32", exact, sidecar=True)
         {"q8": quantise_8bit, "q4": quantise_4bit}[kind](exact, path)
 
@@ -174,7 +186,8 @@ def _write_json_files(checkpoint: Checkpoint, kind: str, target: Path) -> None:
     apart = [_file_name(part, kind) for part in FILES if _needs_sidecar(checkpoint.dims, part, kind)]
     if apart:
         config["transformers.js_config"] = {"use_external_data_format": dict.fromkeys(apart, True)}
-    heads = checkpoint.heads or _last_half(checkpoint.dims)
+    # Transformers.js takes none where it is told none.
+    heads = checkpoint.heads or checkpoint.dims.last_half()
     generation = {**checkpoint.generation, "alignment_heads": [list(pair) for pair in heads]}
     write_json(target / "config.json", config)
     write_json(target / "generation_config.json", generation)
@@ -183,12 +196,6 @@ def _write_json_files(checkpoint: Checkpoint, kind: str, target: Path) -> None:
     for name in _COPIED:
         if (checkpoint.folder / name).is_file():
             shutil.copyfile(checkpoint.folder / name, target / name)
-
-
-def _last_half(dims: Dims) -> Heads:
-    """The alignment heads that other runtimes take when they are told none; Transformers.js takes none."""
-    layers = range(dims.n_text_layer // 2, dims.n_text_layer)
-    return tuple((layer, head) for layer in layers for head in range(dims.n_text_head))
 
 
 def _file_name(part: str, kind: str) -> str:

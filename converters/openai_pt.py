@@ -21,6 +21,7 @@ from distilcli.converters.compared import Compared, compare
 from distilcli.converters.dims import Dims
 from distilcli.converters.halves import need_range
 from distilcli.converters.imported import Imported
+from distilcli.converters.memory import converted
 from distilcli.converters.naming import expected_shapes
 from distilcli.converters.space import BYTES, parameters
 from distilcli.errors import ModelError
@@ -56,8 +57,7 @@ def write(checkpoint: Checkpoint, kind: str, target: Path) -> None:
         tensor = checkpoint.openai_tensor(name)
         if kind == "float16":
             need_range(tensor, name, kind)
-        # A copy even of what needs no rounding: a mapped tensor drags its whole file along when it is saved.
-        state[name] = tensor.to(dtype, copy=True)
+        state[name] = converted(tensor, dtype)
     torch.save({"dims": checkpoint.dims.openai(), "model_state_dict": state}, target)
 
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class Format(Protocol):
-    """The four functions of a format's module."""
+    """The four functions of a format's module.
+
+    A module whose `write` needs room that the export does not take has a fifth, `scratch`, with the arguments
+    of `predict`: how many bytes more there have to be for a while.
+    """
 
     def predict(self, checkpoint: Checkpoint, kind: str) -> int:
         """Bytes that the export will take, within a few per cent."""
@@ -52,8 +56,12 @@ class Target:
         needs: libraries (as imported) without which it cannot be written.
         extra: the optional dependency of distilcli that brings them.
         usage: the commands that run an export. ``{path}`` stands for it, ``{parent}`` and ``{name}`` for its
-            folder and name, ``{kind}`` for its number format, ``{like}`` for a published model that knows
-            as many languages.
+            folder and name, ``{kind}`` for its number format, ``{alone}`` for `alone` or nothing, ``{like}``
+            and ``{tiny}`` for published models that know as many languages, ``{tiny-}`` for the name of the
+            latter in files.
+        other_usage: kinds, each with its commands, that `usage` does not run.
+        alone: what `usage` says for a Distil model, so that its program hears each window without the text of
+            the one before; empty: it does so without being told.
         language: of `usage`, as Markdown names it.
     """
 
@@ -67,6 +75,8 @@ class Target:
     needs: tuple[str, ...] = ()
     extra: str | None = None
     usage: str = ""
+    other_usage: tuple[tuple[str, str], ...] = ()
+    alone: str = ""
     language: str = "sh"
 
     def missing(self) -> tuple[str, ...]:
@@ -101,6 +111,16 @@ def _absent(libraries: tuple[str, ...]) -> list[str]:
     return [name for name in libraries if importlib.util.find_spec(name) is None]
 
 
+_QUANTISED_CANDLE = (
+    "# in a checkout of Candle, whose example program reads repositories of the hub only, and of quantised\n"
+    "# models only these names; programs of your own load model.gguf with whisper::quantized_model\n"
+    "hf upload --private OWNER/{name} {path}/config.json config-{tiny-}.json\n"
+    "hf upload --private OWNER/{name} {path}/tokenizer.json tokenizer-{tiny-}.json\n"
+    "hf upload --private OWNER/{name} {path}/model.gguf model-{tiny-}-q80.gguf\n"
+    "cargo run --release --example whisper -- --quantized --model {tiny} --model-id OWNER/{name} "
+    "--input talk.wav"
+)
+
 TARGETS = {
     one.name: one
     for one in (
@@ -124,8 +144,9 @@ TARGETS = {
             usage=(
                 "distilcli transcribe talk.mp3 --model {path}\n"
                 'python -c "from faster_whisper import WhisperModel; '
-                "print(*(s.text for s in WhisperModel('{path}').transcribe('talk.mp3')[0]))\""
+                "print(*(s.text for s in WhisperModel('{path}').transcribe('talk.mp3'{alone})[0]))\""
             ),
+            alone=", condition_on_previous_text=False",
         ),
         Target(
             name="ggml",
@@ -137,7 +158,8 @@ TARGETS = {
             runtime="whispercpp",
             needs=("gguf",),
             extra="ggml",
-            usage="whisper-cli -m {path} -f talk.wav -l auto",
+            usage="whisper-cli -m {path} -f talk.wav -l auto{alone}",
+            alone=" --max-context 0",
         ),
         Target(
             name="openai",
@@ -147,7 +169,8 @@ TARGETS = {
             default_kind="float16",
             single_file=".pt",
             runtime="openai_whisper",
-            usage="whisper talk.mp3 --model {path}",
+            usage="whisper talk.mp3 --model {path}{alone}",
+            alone=" --condition_on_previous_text False",
         ),
         Target(
             name="onnx",
@@ -177,11 +200,12 @@ TARGETS = {
             needs=("gguf",),
             extra="ggml",
             usage=(
-                "# in a checkout of Candle, whose example reads repositories of the hub only: upload first;\n"
-                "# a quantised model.gguf is for a program of your own: whisper::quantized_model\n"
-                "cargo run --release --example whisper -- --model {like} "
-                "--model-id OWNER/{name} --input talk.wav"
+                "# in a checkout of Candle, whose example program reads repositories of the hub only\n"
+                "hf upload --private OWNER/{name} {path}\n"
+                "cargo run --release --example whisper -- --model {like} --model-id OWNER/{name} "
+                "--input talk.wav"
             ),
+            other_usage=(("q8_0", _QUANTISED_CANDLE), ("q4_0", _QUANTISED_CANDLE)),
         ),
         Target(
             name="mlx",
@@ -190,7 +214,8 @@ TARGETS = {
             kinds=("f16", "8bit", "4bit"),
             default_kind="f16",
             runtime="mlx_whisper",
-            usage="mlx_whisper talk.mp3 --model {path}",
+            usage="mlx_whisper talk.mp3 --model {path}{alone}",
+            alone=" --condition-on-previous-text False",
         ),
         Target(
             name="transformers",

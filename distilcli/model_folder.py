@@ -30,11 +30,17 @@ CONTEXTS = "audio_contexts"
 Shapes = dict[str, tuple[int, ...]]
 """Tensor name -> shape."""
 
+Heads = tuple[tuple[int, int], ...]
+"""Attention heads of the decoder: (layer, head)."""
+
+_HEADS_IN = {CTRANSLATE2: "config.json", TRANSFORMERS: "generation_config.json"}
+
 _LAYER = re.compile(r"(encoder|decoder)[./]layers?[._](\d+)[./]")
 _MEL_BANDS = ("conv1.weight", "conv1/weight")
 _LARGEST_HEADER = 100_000_000
 _WINDOW_SECONDS = 30.0
 _NEWEST_CTRANSLATE2 = 15  # CTranslate2 4.8 writes 6; a number far above is no version at all
+_HEAD_WIDTH = 64  # of every released Whisper
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -49,6 +55,8 @@ class ModelFolder:
     decoder_layers: int
     width: int
     """Size of the states of every layer (d_model)."""
+    decoder_heads: int
+    """Attention heads of every decoder layer."""
     dtype: str | None = None
 
     @property
@@ -123,6 +131,43 @@ def trained_contexts(folder: Path) -> tuple[float, ...]:
     return tuple(sorted(map(float, found)))
 
 
+def existing_heads(listed: object, layers: int, heads: int) -> Heads:
+    """Those of a list of alignment heads that a decoder has: a student often inherits its teacher's list."""
+    pairs = listed if isinstance(listed, list | tuple) else ()
+    return tuple(
+        (int(pair[0]), int(pair[1]))
+        for pair in pairs
+        if isinstance(pair, list | tuple)
+        and [type(number) for number in pair] == [int, int]
+        and 0 <= pair[0] < layers
+        and 0 <= pair[1] < heads
+    )
+
+
+def alignment_heads(facts: ModelFolder) -> tuple[Heads, str | None]:
+    """The heads whose attention follows the sound, and what to say where the folder lists others.
+
+    A folder that lists none the decoder has gets what every runtime takes without a list: all heads of the
+    last half of the layers.
+
+    Raises:
+        ModelError: the file with the list is damaged.
+    """
+    path = facts.path / _HEADS_IN[facts.format]
+    listed = read_json(path).get("alignment_heads") if path.is_file() else None
+    layers, heads = facts.decoder_layers, facts.decoder_heads
+    kept = existing_heads(listed, layers, heads)
+    used = kept or tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
+    wanted = len(listed) if isinstance(listed, list) else 0
+    if len(kept) == wanted:
+        return used, None
+    instead = "the others" if kept else "all heads of the last half of its layers"
+    return used, (
+        f"{wanted - len(kept)} of {wanted} alignment heads in {path} are not in this decoder "
+        f"({layers} layers of {heads} heads): word times come from {instead}"
+    )
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a Hugging Face folder, in the order of their names.
 
@@ -171,7 +216,9 @@ def _declared_mels(folder: Path) -> Iterator[tuple[str, int]]:
                 yield name, value
 
 
-def _facts(folder: Path, kind: str, shapes: Shapes, dtype: str | None = None) -> ModelFolder:
+def _facts(
+    folder: Path, kind: str, shapes: Shapes, heads: int | None, dtype: str | None = None
+) -> ModelFolder:
     layers = {"encoder": -1, "decoder": -1}
     for name in shapes:
         if match := _LAYER.search(name):
@@ -180,7 +227,16 @@ def _facts(folder: Path, kind: str, shapes: Shapes, dtype: str | None = None) ->
     if first is None or min(layers.values()) < 0:
         raise ModelError(f"the weights in {folder} are not a Whisper model's: encoder or decoder is missing")
     width, bands = first[:2]  # of the first convolution
-    return ModelFolder(folder, kind, bands, layers["encoder"] + 1, layers["decoder"] + 1, width, dtype)
+    return ModelFolder(
+        path=folder,
+        format=kind,
+        n_mels=bands,
+        encoder_layers=layers["encoder"] + 1,
+        decoder_layers=layers["decoder"] + 1,
+        width=width,
+        decoder_heads=heads or max(1, width // _HEAD_WIDTH),
+        dtype=dtype,
+    )
 
 
 def _read_transformers(folder: Path) -> ModelFolder:
@@ -196,7 +252,10 @@ def _read_transformers(folder: Path) -> ModelFolder:
             shapes[name] = shape
             sizes[dtype] = sizes.get(dtype, 0) + _count(shape)
     widest = max(sizes, key=lambda name: sizes[name], default="")
-    facts = _facts(folder, TRANSFORMERS, shapes, _DTYPES.get(widest))
+    heads = config.get("decoder_attention_heads")
+    facts = _facts(
+        folder, TRANSFORMERS, shapes, heads if isinstance(heads, int) else None, _DTYPES.get(widest)
+    )
     for side, layers in (("encoder", facts.encoder_layers), ("decoder", facts.decoder_layers)):
         if config.get(f"{side}_layers") != layers:
             raise ModelError(
@@ -233,16 +292,19 @@ def _read_ctranslate2(folder: Path) -> ModelFolder:
     path = folder / "model.bin"
     with path.open("rb") as file:
         try:
-            name, shapes = _ctranslate2_header(file, path)
+            name, shapes, heads = _ctranslate2_header(file, path)
         except (struct.error, UnicodeDecodeError) as error:
             raise ModelError(f"{path} is damaged: it ends too early or is not a CTranslate2 model") from error
     if name != "WhisperSpec":
         raise ModelError(f"{path} holds a '{name}' of CTranslate2; expected a Whisper model")
-    return _facts(folder, CTRANSLATE2, shapes)
+    return _facts(folder, CTRANSLATE2, shapes, heads)
 
 
-def _ctranslate2_header(file: BinaryIO, path: Path) -> tuple[str, Shapes]:
-    """Name of the specification and all shapes (upstream: `model_spec.py`, `_serialize`, version 4 on)."""
+def _ctranslate2_header(file: BinaryIO, path: Path) -> tuple[str, Shapes, int | None]:
+    """Name of the specification, all shapes, and the heads of a decoder layer.
+
+    Upstream: `model_spec.py`, `_serialize`, version 4 on.
+    """
 
     def number(kind: str) -> int:
         return int(struct.unpack(f"<{kind}", file.read(struct.calcsize(kind)))[0])
@@ -259,18 +321,23 @@ def _ctranslate2_header(file: BinaryIO, path: Path) -> tuple[str, Shapes]:
     name = text()
     number("I")  # revision of the specification
     shapes: Shapes = {}
+    heads = None
     for _ in range(number("I")):
         variable = text()
         shapes[variable] = tuple(number("I") for _ in range(number("B")))
         number("B")  # number format
-        file.seek(number("I"), 1)
+        length = number("I")
+        if variable == "decoder/num_heads":
+            heads = int.from_bytes(file.read(length), "little")
+        else:
+            file.seek(length, 1)
         if file.tell() > size:
             _same_size(path, expected=file.tell(), found=size)
     for _ in range(number("I")):
         text()  # an alias ...
         text()  # ... and the variable that it stands for
     _same_size(path, expected=file.tell(), found=size)
-    return name, shapes
+    return name, shapes, heads
 
 
 def _same_size(path: Path, *, expected: int, found: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from distilcli.cli.flags import SWITCH, Flag, Reader, with_flags
 from distilcli.errors import UsageError
 
 EPILOG = """
@@ -25,73 +26,68 @@ explains formats, kinds and checks.
 """
 
 
-def convert(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's name, owner/name on the Hugging Face hub, a folder of Transformers or of the "
-            "trainer, a ggml file of whisper.cpp, or a .pt file of openai/whisper.",
-            show_default=False,
-        ),
-    ] = None,
-    to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="FORMAT[:KIND],...", help="One format or several; see --list."),
-    ] = None,
-    quantization: Annotated[
-        str | None,
-        typer.Option(
-            "--quantization", metavar="KIND", help="Kind of the formats that name none, such as int8 or q5_0."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="File or folder to make; a folder for several formats."
-        ),
-    ] = None,
-    list_formats: Annotated[bool, typer.Option("--list", help="Show the formats and their kinds.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be made and how large; write nothing.")
-    ] = False,
-    no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Do not read the exports again, nor ask their runtimes.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what an earlier conversion wrote to OUT.")
-    ] = False,
-    push_to_hub: Annotated[
-        str | None,
-        typer.Option(
-            "--push-to-hub", metavar="OWNER/NAME", help="Upload the exports; a new repository is private."
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings and errors only.")] = False,
-) -> None:
+_PANEL = "Options"
+
+
+def _flag(name: str, text: str, metavar: str, *aliases: str) -> Flag:
+    return Flag(name=name, help=text, panel=_PANEL, reader=Reader(metavar=metavar), aliases=aliases)
+
+
+def _on(name: str, text: str, *aliases: str) -> Flag:
+    return Flag(
+        name=name, help=text, panel=_PANEL, reader=SWITCH, default=False, aliases=aliases, negative=False
+    )
+
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's name, owner/name on the Hugging Face hub, a folder of Transformers or of the "
+        "trainer, a ggml file of whisper.cpp, or a .pt file of openai/whisper.",
+        show_default=False,
+    ),
+]
+
+FLAGS = [
+    _flag("to", "One format or several; see --list.", "FORMAT[:KIND],..."),
+    _flag("quantization", "Kind of the formats that name none, such as int8 or q5_0.", "KIND"),
+    _flag("output", "File or folder to make; a folder for several formats.", "OUT", "-o"),
+    _on("list", "Show the formats and their kinds."),
+    _on("dry_run", "Show what would be made and how large; write nothing."),
+    _on("no_verify", "Do not read the exports again, nor ask their runtimes."),
+    _on("overwrite", "Replace what an earlier conversion wrote to OUT."),
+    _flag("push_to_hub", "Upload the exports; a new repository is private.", "OWNER/NAME"),
+    _on("quiet", "Warnings and errors only.", "-q"),
+]
+
+
+@with_flags(Model, FLAGS, default=None)
+def convert(inputs: str | None, **values: Any) -> None:
     """Convert a model for CTranslate2, whisper.cpp, openai/whisper, Transformers.js, Candle or MLX, or back.
 
     Each export appears whole and verified, or not at all; its path is printed.
     """
-    if list_formats:
+    if values["list"]:
         _list()
         return
-    if model is None or to is None:
+    model, output = inputs, values["output"]
+    if model is None or values["to"] is None:
         raise UsageError("expected a MODEL and --to FORMAT", hint="distilcli convert --list")
-    if output is None and not dry_run:
+    if output is None and not values["dry_run"]:
         raise UsageError("expected -o OUT, the file or folder to make", hint="distilcli convert --help")
     from distilcli.cli import convert_run
 
     asked = convert_run.Asked(
         model=model,
-        to=to,
-        quantization=quantization,
-        output=output or Path("export"),
-        dry_run=dry_run,
-        verify=not no_verify,
-        overwrite=overwrite,
-        push_to_hub=push_to_hub,
-        quiet=quiet,
+        to=values["to"],
+        quantization=values["quantization"],
+        output=Path(output or "export"),
+        dry_run=values["dry_run"],
+        verify=not values["no_verify"],
+        overwrite=values["overwrite"],
+        push_to_hub=values["push_to_hub"],
+        quiet=values["quiet"],
     )
     for line in convert_run.convert(asked):
         typer.echo(line)

@@ -77,11 +77,9 @@ def _convert(
     for one in exports:
         check = one.verification.summary if one.verification else "not verified"
         say(f"{one.wanted.label}: {one.bytes / 1e6:,.1f} MB in {one.seconds:.1f} s; {check}")
-        if one.wanted.target.language == "sh":
-            commands = [
-                line for line in usage(one, one.path, checkpoint).splitlines() if not line.startswith("#")
-            ]
-            say(f"run it: {commands[0]}")
+        commands = usage(one, one.path, checkpoint)
+        if one.wanted.target.language == "sh" and not commands.startswith("#"):  # one needs no explanation
+            say(f"run it: {commands.splitlines()[0]}")
         elif one.path.is_dir():
             say(f"how to run it: {one.path / CARD}")
     return exports

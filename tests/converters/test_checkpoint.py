@@ -54,11 +54,11 @@ def test_numbers_names_and_tensors(original: Path) -> None:
     assert checkpoint.digest == hashlib.sha256((original / WEIGHTS).read_bytes()).hexdigest()
 
 
-def test_writing_into_a_private_tensor_changes_no_other(original: Path) -> None:
+def test_writing_into_a_tensor_changes_no_other(original: Path) -> None:
     checkpoint = open_checkpoint(original)
     name = "decoder.ln.weight"
     before = checkpoint.openai_tensor(name).clone()
-    checkpoint.private_tensor(name).zero_()
+    checkpoint.openai_tensor(name).zero_()
     assert torch.equal(checkpoint.openai_tensor(name), before)
     assert torch.equal(load_file(original / WEIGHTS)[hf_name(name)], before)
 
@@ -125,6 +125,20 @@ def test_weights_that_are_no_whispers_are_refused(
     _change_weights(folder, **changes)
     with pytest.raises(ModelError, match=message):
         open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_largest_numbers_pass_and_nothing_beyond_them(folder: Path, dtype: torch.dtype) -> None:
+    ends = torch.finfo(dtype)
+    bias = torch.zeros(16, dtype=dtype)
+    bias[3], bias[4] = ends.max, ends.min
+    _change_weights(folder, model__encoder__conv1__bias=bias)
+    open_checkpoint(folder)
+    for wrong in ("nan", "-nan", "inf", "-inf"):
+        bias[5] = float(wrong)
+        _change_weights(folder, model__encoder__conv1__bias=bias)
+        with pytest.raises(ModelError, match=r"NaN or infinity"):
+            open_checkpoint(folder)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,20 @@ def test_a_full_disk_is_seen_before_work(
     assert not list(tmp_path.iterdir())
 
 
+def test_room_for_what_lies_on_the_disk_for_a_while_is_counted(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    (planned,) = plan(tiny, parse("onnx:q8"), tmp_path / "out")
+    assert planned.scratch > 0
+    free = planned.bytes + planned.scratch - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))  # type: ignore[attr-defined]  # private in typeshed
+    with pytest.raises(EnvironmentProblem, match="GB free"):
+        convert_to(tiny, [planned.wanted], tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_checkpoint_with_a_card_keeps_it(tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "source")
     (folder / CARD).write_text("---\nlicense: mit\n---\n# My student\n", encoding="utf-8")

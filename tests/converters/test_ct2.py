@@ -92,6 +92,30 @@ def test_converted_folder_is_complete_and_plain(converted: Path) -> None:
     assert stat.S_IMODE(converted.stat().st_mode) == 0o777 & ~mask
 
 
+@pytest.mark.parametrize(
+    ("size", "dtype", "kinds"),
+    [
+        (51864, "float32", ("float16", "int8")),
+        (51865, "float16", ("int16", "float16")),
+        (51866, "bfloat16", ("int8_float16", "float32")),
+    ],
+)
+def test_every_file_equals_that_of_upstreams_converter(
+    tmp_path: Path, size: int, dtype: str, kinds: tuple[str, ...]
+) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    source = tiny_checkpoint(tmp_path / "tiny", size=size, layers=(2, 2), dtype=dtype)
+    checkpoint = open_checkpoint(source)
+    change_json(source / "generation_config.json", **checkpoint.generation)  # upstream mends nothing
+    for kind in kinds:
+        ours, theirs = tmp_path / f"ours-{kind}", tmp_path / f"theirs-{kind}"
+        ct2.write(checkpoint, kind, ours)
+        TransformersConverter(str(source)).convert(str(theirs), quantization=kind)
+        for name in ("model.bin", "config.json", "vocabulary.json"):
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), (kind, name)
+
+
 def test_alignment_heads_of_the_teacher_are_left_out(converted: Path) -> None:
     """A layer that the decoder lacks kills the process inside CTranslate2."""
     assert _config(converted)["alignment_heads"] == [[0, 1]]

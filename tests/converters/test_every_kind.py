@@ -20,8 +20,8 @@ MODELS = ("en", "multi", "v3")
 TOKENIZER_BYTES = 4_000_000
 """Formats guess the size of a tokenizer's files, which is large beside a toy and small beside a model."""
 
-SLOW = {"onnx": "multi"}
-"""Format whose kinds are all made for one model only, because it is traced, and one kind for the others."""
+SLOW = {("onnx", "fp16"): "multi"}
+"""Format and kind -> the only model that it is made for, because it is traced apart from the other kinds."""
 
 
 def _every() -> list[tuple[str, str, str]]:
@@ -30,7 +30,7 @@ def _every() -> list[tuple[str, str, str]]:
         for model in MODELS
         for target in TARGETS.values()
         for kind in target.kinds
-        if SLOW.get(target.name, model) == model or kind == target.default_kind
+        if SLOW.get((target.name, kind), model) == model
     ]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
 from distilcli.converters import onnx_js
 from distilcli.converters.checkpoint import open_checkpoint
@@ -145,6 +148,16 @@ def test_equal_tensors_of_two_layers_are_all_read_back(source: Path, export: Pat
     assert all(one.passed and one.limit == 0.0 for one in compared)
 
 
+def test_models_of_one_shape_share_a_trace_but_no_weights(source: Path, export: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(source, tmp_path / "other"))
+    weights = {name: -value for name, value in load_file(other / "model.safetensors").items()}
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    onnx_js.write(open_checkpoint(other), "fp32", tmp_path / "export")
+    for folder, checkpoint, equal in ((tmp_path / "export", other, True), (export, other, False)):
+        compared = list(onnx_js.read_back(folder, open_checkpoint(checkpoint), "fp32"))
+        assert all(one.passed for one in compared) == equal
+
+
 def test_changed_weight_is_noticed(source: Path, copy: Path) -> None:
     path = copy / "onnx" / "encoder_model.onnx"
     model = onnx.load(path)
@@ -190,6 +203,23 @@ def test_large_graphs_keep_their_weights_beside_them(
     beside = config["transformers.js_config"]["use_external_data_format"]
     assert beside == {"decoder_model_merged.onnx": True}
     assert all(one.passed for one in onnx_js.read_back(target, checkpoint, "fp32"))
+
+
+@pytest.mark.parametrize("kind", ["q8", "q4"])
+def test_room_that_quantising_takes_is_predicted(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    kept: list[Path] = []
+
+    def keep(dir: Path) -> AbstractContextManager[Path]:
+        kept.append(Path(mkdtemp(dir=tmp_path)))
+        return nullcontext(kept[-1])
+
+    monkeypatch.setattr(onnx_js, "TemporaryDirectory", keep)
+    checkpoint = open_checkpoint(source)
+    onnx_js.write(checkpoint, kind, tmp_path / "out")
+    most = max(sum(path.stat().st_size for path in folder.iterdir()) for folder in kept)
+    assert onnx_js.scratch(checkpoint, kind) == pytest.approx(most, rel=0.05)
 
 
 def test_another_activation_is_refused(source: Path, tmp_path: Path) -> None:
