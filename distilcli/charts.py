@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 640, 300
+WIDTH, HEIGHT = 520, 270
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 40
 COLOURS = 9
 """Classes c0 to c8 of the style sheet."""
@@ -96,7 +96,9 @@ def scatter_chart(dots: Sequence[Dot], *, x_label: str, y_label: str, log_x: boo
         dots: points that are not finite are left out, and with `log_x` those whose x is not above 0.
         x_label: what x counts.
         y_label: unit of y.
-        log_x: logarithmic x axis.
+        log_x: logarithmic x axis, which spans a factor of 2 at least.
+
+    The y axis begins at 0.
     """
     shown = [
         dot for dot in dots if math.isfinite(dot.x) and math.isfinite(dot.y) and (dot.x > 0 or not log_x)
@@ -105,8 +107,9 @@ def scatter_chart(dots: Sequence[Dot], *, x_label: str, y_label: str, log_x: boo
         return ""
     xs = [dot.x for dot in shown]
     ys = [y for dot in shown for y in (dot.y, *(dot.spread or ()))]
-    x_axis = _Axis.over(min(xs), max(xs), LEFT + _MARGIN, WIDTH - RIGHT - _MARGIN, log=log_x)
-    y_axis = _Axis.over(min(ys), max(ys), HEIGHT - BOTTOM, TOP, round_out=True)
+    low, high = _widened(min(xs), max(xs)) if log_x else (min(xs), max(xs))
+    x_axis = _Axis.over(low, high, LEFT + _MARGIN, WIDTH - RIGHT - _MARGIN, log=log_x)
+    y_axis = _Axis.over(min(0.0, *ys), max(ys), HEIGHT - BOTTOM, TOP, round_out=True)
     marks = "".join(_mark(number, dot, x_axis, y_axis) for number, dot in enumerate(shown, 1))
     names = "".join(f"<li>{escape(dot.name)}</li>" for dot in shown)
     label = escape(f"{y_label} over {x_label}")
@@ -198,10 +201,17 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
-    """1, 2 and 5 times powers of ten between two values above 0."""
+    """1, 2 and 5 times powers of ten between two values above 0; round values where these are too few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    return tuple(tick for tick in ticks if low <= tick <= high)
+    found = tuple(tick for tick in ticks if low <= tick <= high)
+    return found if len(found) > 1 else round_ticks(low, high)
+
+
+def _widened(low: float, high: float, factor: float = 2.0) -> tuple[float, float]:
+    """Ends of a logarithmic axis, `factor` apart at least: points that lie close are not torn apart."""
+    missing = max(1.0, factor / (high / low))
+    return low / math.sqrt(missing), high * math.sqrt(missing)
 
 
 def _finite(series: Series, log_y: bool) -> Series:

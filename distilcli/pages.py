@@ -40,6 +40,12 @@ def details(summary: str, lines: Iterable[str]) -> str:
     return f"<details><summary>{escape(summary)}</summary><ul>{listing}</ul></details>"
 
 
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """What is known, one below the other: (what it is, text of any length)."""
+    listing = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f"<dl>{listing}</dl>"
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; heads are text, cells are HTML already."""
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)

@@ -50,6 +50,18 @@ def test_ticks_of_a_logarithmic_axis() -> None:
     assert log_ticks(0.9, 60) == pytest.approx((1, 2, 5, 10, 20, 50))
 
 
+def test_a_logarithmic_axis_without_such_values_has_round_ticks() -> None:
+    assert log_ticks(13.0, 14.0) == pytest.approx((13.0, 13.2, 13.4, 13.6, 13.8, 14.0))
+
+
+def test_points_that_are_close_stay_close_on_a_logarithmic_axis() -> None:
+    dots = [Dot("a", 10, 14.4), Dot("b", 11, 14.4)]
+    (x0, y0), (x1, y1) = discs(scatter_chart(dots, x_label="x", y_label="y", log_x=True))
+    whole = discs(scatter_chart([Dot("a", 1, 14.4), Dot("b", 2, 0)], x_label="x", y_label="y", log_x=True))
+    assert (x1 - x0) / (whole[1][0] - whole[0][0]) == pytest.approx(math.log2(1.1), abs=0.01)
+    assert y0 == y1 == pytest.approx(whole[0][1], abs=0.11)  # both axes begin at 0
+
+
 def test_a_straight_line_stays_straight_inside_the_frame() -> None:
     svg = line_chart([Series("loss", [(0, 0), (5, 5), (10, 10)])], x_label="step", y_label="nats")
     (x0, y0), (x1, y1), (x2, y2) = places(svg)

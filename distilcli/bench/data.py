@@ -10,39 +10,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from distilcli import assets
 from distilcli.audio import open_audio, probe
+from distilcli.bench import demo
 from distilcli.bench.values import Clip, ClipSet
 from distilcli.errors import InputError, NoInputError
 from distilcli.languages import language_code
 from distilcli.manifest import manifest_rows
-from distilcli.sound_files import write_wave
-from distilcli.types import SAMPLE_RATE, WINDOW_SECONDS
+from distilcli.types import WINDOW_SECONDS
 
 SHORT, LONG = "short", "long"
-_DEMO_CLIPS = 8
-_DEMO_CLIP_SECONDS = (4, 12)
+_DEMO_CLIPS = 6
+_DEMO_CLIP_SECONDS = (4, 8)
 
 
-def bundled(scratch: Path, seed: int) -> tuple[ClipSet, ...]:
-    """The bundled recording, whose text is known, and clips cut out of it at random, written to `scratch`."""
-    folder = Path(assets.__file__).parent
-    path = folder / "demo.mp3"
-    text = " ".join((folder / "demo.txt").read_text(encoding="utf-8").split())
-    draw = random.Random(seed)
-    clips = []
-    with open_audio(path) as audio:
-        long = Clip(path=str(path), text=text, language="en", duration=audio.duration)
-        for number in range(_DEMO_CLIPS):
-            seconds = draw.uniform(*_DEMO_CLIP_SECONDS)
-            start = draw.uniform(0, audio.duration - seconds)
-            samples = audio.samples[round(start * SAMPLE_RATE) : round((start + seconds) * SAMPLE_RATE)]
-            clip = scratch / f"clip{number}.wav"
-            write_wave(clip, (samples * 32768).astype(np.int16))
-            clips.append(Clip(path=str(clip), language="en", duration=len(samples) / SAMPLE_RATE))
-    return ClipSet(name=LONG, clips=(long,)), ClipSet(name=SHORT, clips=tuple(clips))
+def bundled(scratch: Path, seed: int, most: int = 0) -> tuple[ClipSet, ...]:
+    """The bundled recording, and sentences of it in files of `scratch`: at most `most`, unless that is 0."""
+    with open_audio(demo.RECORDING) as audio:
+        long = Clip(path=str(demo.RECORDING), text=demo.text(), language="en", duration=audio.duration)
+    chosen = demo.passages(min(most or _DEMO_CLIPS, _DEMO_CLIPS), *_DEMO_CLIP_SECONDS, seed)
+    return ClipSet(name=LONG, clips=(long,)), ClipSet(name=SHORT, clips=demo.clips(chosen, scratch))
 
 
 def load(sources: Sequence[Path], *, language: str | None, most: int, seed: int) -> tuple[ClipSet, ...]:

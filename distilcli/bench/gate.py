@@ -33,6 +33,7 @@ MEASURES: dict[str, Callable[[Result], float | None]] = {
     "rtfx": lambda one: one.summary.rtfx.value,
     "rtfx_model": lambda one: one.summary.rtfx_model,
     "speed": lambda one: one.ratio.speed.value if one.ratio else 1.0,
+    "cpu_ratio": lambda one: one.ratio.cpu.value if one.ratio else 1.0,
     "latency_p50": lambda one: one.summary.latency_p50,
     "latency_p95": lambda one: one.summary.latency_p95,
     "first_segment": lambda one: one.summary.first_segment,
@@ -45,8 +46,9 @@ MEASURES: dict[str, Callable[[Result], float | None]] = {
     "wer": lambda one: one.summary.accuracy.wer.value if one.summary.accuracy else None,
     "cer": lambda one: one.summary.accuracy.cer.value if one.summary.accuracy else None,
 }
-"""What a condition can speak of. ``speed`` is that beside the first case of the same run, pair by pair: the
-one measure of time that means the same on another machine or on a busy day."""
+"""What a condition can speak of. ``speed`` is that beside the first case of the same run, pair by pair, and
+``cpu_ratio`` how many times as cheap in CPU time: the measures of time that mean the same on another machine,
+the latter with one thread on a busy day as well."""
 
 DIFFERENCES = ("wer", "cer")
 """Compared with a baseline by subtraction, in points; everything else by division."""

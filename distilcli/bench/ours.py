@@ -6,7 +6,7 @@ Its functions are those of `peers.base.PeerModule`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,16 +25,9 @@ from distilcli.config import (
 )
 from distilcli.errors import DistilError
 from distilcli.pipeline import Listener, default_options, transcribe_many
+from distilcli.quality import TESTS
 from distilcli.tokens import Tokenizer
 from distilcli.types import Hypothesis, Segment, Transcript, Window
-
-_GATES = FallbackOptions()
-FLAGS: dict[str, Callable[[Segment], bool]] = {
-    "repeats": lambda one: one.compression_ratio > (_GATES.compression_ratio_threshold or float("inf")),
-    "doubtful": lambda one: one.avg_logprob < (_GATES.logprob_threshold or float("-inf")),
-    "silent": lambda one: one.no_speech_prob > (_GATES.no_speech_threshold or 1.0),
-}
-"""What makes a segment look wrong: the gates of the temperature fallback, which it passed or exhausted."""
 
 
 def differences(case: Case) -> tuple[str, ...]:
@@ -86,7 +79,7 @@ class Ours:
         self.together = case.defaults or case.batch_size > 1
         self._case, self._options = case, options
         self._backend = Counted(backend, options.fallback, None if case.defaults else case.batch_size)
-        self._flags = dict.fromkeys(FLAGS, 0)
+        self._flags = dict.fromkeys(TESTS, 0)
 
     @property
     def counts(self) -> Counts:
@@ -123,8 +116,8 @@ class Ours:
         if isinstance(result, DistilError):
             raise result
         tokens = [token for segment in result.segments for token in segment.tokens]
-        for name, looks_wrong in FLAGS.items():
-            self._flags[name] += sum(looks_wrong(segment) for segment in result.segments)
+        for flag in (flag for segment in result.segments for flag in segment.flags):
+            self._flags[flag] += 1
         return Heard(
             text=result.text,
             language=result.language,

@@ -5,7 +5,7 @@ Turns values into HTML; measures nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from distilcli.bench.rows import Row, rows, short_labels
@@ -13,7 +13,7 @@ from distilcli.bench.tables import interval, noise_sweep
 from distilcli.bench.values import Case, ClipSet, Report, Summary, Table
 from distilcli.charts import Dot, Series, Stack, line_chart, scatter_chart, stacked_chart
 from distilcli.intervals import Interval
-from distilcli.pages import details, page, section, table, tiles
+from distilcli.pages import details, facts, page, section, table, tiles
 
 TITLE = "distilcli bench"
 
@@ -35,9 +35,10 @@ def render(report: Report) -> str:
 def _head(report: Report) -> str:
     machine = report.machine
     gpus = "".join(f", {gpu}" for gpu in machine.gpus)
+    plural = "s" * (report.rounds != 1)
     lead = (
         f"{machine.cpu}, {machine.usable_cores} of {machine.cores} cores{gpus}. "
-        f"{report.rounds} rounds, interleaved, each system in a process of its own."
+        f"{report.rounds} round{plural}, interleaved, each system in a process of its own."
     )
     warnings = "".join(f"<p><b>{escape(note)}</b></p>" for note in report.notes)
     return f'<h1>{TITLE}</h1><p class="lead">{escape(lead)}</p>{warnings}{tiles(_figures(report))}'
@@ -72,11 +73,15 @@ def _of_set(report: Report, data: ClipSet) -> str:
     if not measured:
         return ""
     shared, _ = short_labels(report.cases)
-    note = f"{len(data.clips):,} recordings, {data.seconds:,.0f} s; all: {shared}. Small: 95 % intervals."
+    plural = "s" * (len(data.clips) != 1)
+    note = (
+        f"{len(data.clips):,} recording{plural}, {data.seconds:,.0f} s; all: {shared}. Small: 95 % intervals."
+    )
     charts = (_speed_and_errors(report, measured), _latencies(report, data, measured))
+    stages = _stages(report, measured)
     return (
         f'<p class="note">{escape(note)}</p>{_charts(charts)}{_results(report, data)}'
-        f"<h3>Where the time goes</h3>{_stages(report, measured)}"
+        f"{'<h3>Where the time goes</h3>' + stages if stages else ''}"
     )
 
 
@@ -94,7 +99,9 @@ def _speed_and_errors(report: Report, measured: Sequence[Measured]) -> str:
                     (rate.low, rate.high),
                 )
             )
-    return scatter_chart(dots, x_label="audio per time", y_label="error rate, %", log_x=True)
+    return scatter_chart(
+        dots, x_label="RTFx: seconds of sound per second", y_label="error rate, %", log_x=True
+    )
 
 
 def _latencies(report: Report, data: ClipSet, measured: Sequence[Measured]) -> str:
@@ -102,8 +109,9 @@ def _latencies(report: Report, data: ClipSet, measured: Sequence[Measured]) -> s
     series, (_, labels) = [], short_labels(report.cases)
     for case, _ in measured:
         found = sorted(seconds for one in report.samples_of(case, data) for seconds in one.latencies)
-        points = [(seconds, 100 * number / len(found)) for number, seconds in enumerate(found, 1)]
-        if len(data.clips) > 1 and points:
+        if len(data.clips) > 1 and found:
+            done = [(seconds, 100 * number / len(found)) for number, seconds in enumerate(found, 1)]
+            points = [(found[0], 0.0), *done]
             series.append(Series(labels[case.key], points, _colour(report, case)))
     return line_chart(series, x_label="seconds to the text of a recording", y_label="recordings, %")
 
@@ -133,47 +141,30 @@ def _noise(report: Report) -> list[str]:
 
 
 def _stages(report: Report, measured: Sequence[Measured]) -> str:
+    """Seconds of each stage, of the systems that say what they do."""
     _, labels = short_labels(report.cases)
     return stacked_chart(
         [
             Stack(labels[case.key], {name: s for name, s in one.stages.items() if s > 0})
             for case, one in measured
+            if one.rtfx_model is not None
         ],
         unit="s",
     )
 
 
 def _results(report: Report, data: ClipSet) -> str:
-    heads = (
-        *("system", "error rate, %", "audio per time", "speed", "CPU", "p50, s", "p95, s", "first text, s"),
-        *("tokens/s", "load, s", "memory, MB", "GPU, MB", "tried again per h"),
-    )
     _, labels = short_labels(report.cases)
-    cells = [_cells(row, labels[row.case.key]) for row in rows(report) if row.data == data]
+    found = [row for row in rows(report) if row.data == data]
+    columns = {head: [cell(row) for row in found] for head, cell in COLUMNS.items()}
+    shown = {head: cells for head, cells in columns.items() if any(cells)}
+    names = [escape(labels[row.case.key]) for row in found]
     note = (
         f"Speed and CPU time are relative to {report.baseline.label}, pair by pair of the same round; above "
         "1 is faster, and cheaper. A/A: the same case once more, to show how much of a ratio is noise."
     )
-    return f'{table(heads, cells)}<p class="note">{escape(note)}</p>'
-
-
-def _cells(row: Row, label: str) -> tuple[str, ...]:
-    summary, ratio = row.summary, row.ratio
-    return (
-        escape(label),
-        _small(summary.accuracy.rate if summary.accuracy else None),
-        _small(summary.rtfx, 1),
-        _small(ratio.speed if ratio else None),
-        _small(ratio.cpu if ratio else None),
-        _number(summary.latency_p50, 2),
-        _number(summary.latency_p95, 2),
-        _number(summary.first_segment, 2),
-        _number(summary.tokens_per_second, 0),
-        _number(summary.load, 2),
-        _number(summary.peak_rss / 1e6, 0),
-        _number(summary.peak_vram / 1e6 if summary.peak_vram is not None else None, 0),
-        _number(summary.fallbacks_per_hour, 0),
-    )
+    grid = table(("system", *shown), zip(names, *shown.values(), strict=True))
+    return f'{grid}<p class="note">{escape(note)}</p>'
 
 
 def _table(one: Table) -> str:
@@ -194,7 +185,7 @@ def _unequal(report: Report) -> str:
 
 def _where(report: Report) -> str:
     machine = report.machine
-    facts = [
+    found = [
         ("processor", machine.cpu),
         ("cores", f"{machine.usable_cores} usable of {machine.cores}"),
         ("instruction sets", " ".join(machine.instructions)),
@@ -209,7 +200,7 @@ def _where(report: Report) -> str:
         ("command", report.command),
         ("seed", str(report.seed)),
     ]
-    return table(("", ""), [(escape(name), escape(value)) for name, value in facts])
+    return facts((name, value) for name, value in found if value)
 
 
 def _charts(charts: Iterable[str]) -> str:
@@ -223,12 +214,32 @@ def _colour(report: Report, case: Case) -> int:
 
 
 def _small(found: Interval | None, digits: int = 2) -> str:
-    """A figure with its interval in small print."""
+    """A figure, with its interval in small print where that has a width."""
     if found is None:
         return ""
     value, _, ends = interval(found, digits).partition(" ")
-    return f"{value} <small>{ends.strip('()')}</small>"
+    return f"{value} <small>{ends.strip('()')}</small>" if ends else value
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:,.{digits}f}"
+def _number(value: float | None, digits: int, unit: float = 1.0) -> str:
+    return "" if value is None else f"{value / unit:,.{digits}f}"
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return "" if first is None or second is None else f"{first:.2f} / {second:.2f}"
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "error rate, %": lambda row: _small(row.summary.accuracy.rate if row.summary.accuracy else None),
+    "RTFx": lambda row: _small(row.summary.rtfx, 1),
+    "speed": lambda row: _small(row.ratio.speed if row.ratio else None),
+    "CPU": lambda row: _small(row.ratio.cpu if row.ratio else None),
+    "p50 / p95, s": lambda row: _pair(row.summary.latency_p50, row.summary.latency_p95),
+    "first, s": lambda row: _number(row.summary.first_segment, 2),
+    "tokens/s": lambda row: _number(row.summary.tokens_per_second, 0),
+    "load, s": lambda row: _number(row.summary.load, 2),
+    "MB": lambda row: _number(row.summary.peak_rss, 0, 1e6),
+    "GPU MB": lambda row: _number(row.summary.peak_vram, 0, 1e6),
+    "retries/h": lambda row: _number(row.summary.retries_per_hour or None, 0),
+}
+"""Head -> HTML of a cell; columns that nobody has a figure for are left out. docs/bench.md explains them."""

@@ -5,11 +5,13 @@ Knows processes, order and the file of samples; it does not know what a sample m
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import IO
 
@@ -40,6 +42,8 @@ class Plan:
     """Bytes that all processes may hold together; what does not fit is loaded anew for every run."""
     alone: bool = False
     """One process at a time, as on a GPU, whose memory is not ours to share out."""
+    seconds: float = math.inf
+    """No round but the first one begins that would end later if it took as long as the longest so far."""
     settle: float = SETTLE
 
 
@@ -75,6 +79,8 @@ def with_control(cases: Sequence[Case]) -> tuple[Case, ...]:
 def measure(plan: Plan, listener: Listener | None = None) -> tuple[Sample, ...]:
     """Run everything; one sample for each case, set and round, those that failed with their error.
 
+    Where `Plan.seconds` ends it early, every round that was begun is whole.
+
     Raises:
         UsageError: the file of samples belongs to another machine, or to other versions.
         OutputError: it cannot be written.
@@ -86,15 +92,25 @@ def measure(plan: Plan, listener: Listener | None = None) -> tuple[Sample, ...]:
         wanted = {turn.key for turn in turns}
         listener.begins(len(turns), len(wanted & book.known.keys()))
         pool = _Pool(plan, resources)
-        for turn in turns:
-            if turn.key in book.known:
-                continue
+        for turn in _in_time((one for one in turns if one.key not in book.known), plan.seconds):
             listener.runs(turn.case, turn.data, turn.round)
             time.sleep(plan.settle)
             sample = pool.worker(turn.case).run(turn.data, turn.round)
             book.add(sample)
             listener.measured(turn.case, sample)
-        return tuple(book.known[turn.key] for turn in sorted(turns, key=lambda one: one.round))
+        return tuple(book.known[turn.key] for turn in turns if turn.key in book.known)
+
+
+def _in_time(turns: Iterable[_Turn], seconds: float) -> Iterator[_Turn]:
+    """The turns up to the round that would not end in time."""
+    began = before = time.monotonic()
+    longest = 0.0
+    for number, (_, found) in enumerate(groupby(turns, lambda one: one.round)):
+        if number and before - began + longest > seconds:
+            return
+        yield from found
+        now = time.monotonic()
+        longest, before = max(longest, now - before), now
 
 
 def _turns(plan: Plan) -> Iterator[_Turn]:

@@ -6,6 +6,7 @@ Prints nothing; a `run.Listener` hears how it goes on. Knows no flag.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class Asked:
     cases: tuple[Case, ...]
     data: tuple[ClipSet, ...]
     rounds: int
+    seconds: float = math.inf
+    """When to stop; see `run.Plan`."""
     seed: int = 0
     resume: Path | None = None
     command: str = "distilcli bench"
@@ -86,6 +89,7 @@ def bench(asked: Asked, listener: Listener | None = None) -> Report:
         data=asked.data,
         weights=weights,
         rounds=asked.rounds,
+        seconds=asked.seconds,
         seed=asked.seed,
         samples=asked.resume,
         setup=machine.setup_of(facts, versions),
@@ -154,10 +158,11 @@ def _report(
     versions: dict[str, str],
 ) -> Report:
     """The report without what follows from the samples."""
+    rounds = max(one.round for one in samples)
     return Report(
         command=asked.command,
         seed=asked.seed,
-        rounds=asked.rounds,
+        rounds=rounds,
         machine=facts,
         versions=versions,
         models=(),
@@ -166,7 +171,11 @@ def _report(
         samples=samples,
         summaries=(),
         ratios=(),
-        notes=(*_notes(cases, samples, facts, asked.rounds), *_unknown_texts(asked.data)),
+        notes=(
+            *([f"the time was up after {rounds} of {asked.rounds} rounds"] if rounds < asked.rounds else ()),
+            *_notes(cases, samples, facts, rounds),
+            *_unknown_texts(asked.data),
+        ),
     )
 
 

@@ -65,9 +65,11 @@ def identical_texts(report: Report, pair: Pair, data: ClipSet) -> tuple[int, int
 
 
 def interval(found: Interval | None, digits: int = 2) -> str:
-    """A figure with its interval, for people."""
+    """A figure, with its interval where that has a width: one recording or round has none. For people."""
     if found is None:
         return ""
+    if found.low == found.high:
+        return f"{found.value:.{digits}f}"
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 

@@ -10,24 +10,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from distilcli import __version__
-from distilcli.cli import models, panels
-from distilcli.cli.arguments import FLAGS
+from distilcli.cli import panels
 from distilcli.cli.argv import fold_booleans, take_debug
-from distilcli.cli.bench import EPILOG as BENCH_EPILOG
-from distilcli.cli.bench import bench
-from distilcli.cli.convert import EPILOG as CONVERT_EPILOG
-from distilcli.cli.convert import convert
-from distilcli.cli.doctor import doctor
+from distilcli.cli.commands import Commands, flags_of
 from distilcli.cli.stdout import ReaderGone
-from distilcli.cli.train import EPILOG as TRAIN_EPILOG
-from distilcli.cli.train import train
-from distilcli.cli.transcribe import EPILOG, transcribe
 from distilcli.errors import EXIT_INTERRUPTED, DistilError
 
 EXIT_BUG = 1
 
 app = typer.Typer(
     name="distilcli",
+    cls=Commands,
     rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={
@@ -36,12 +29,6 @@ app = typer.Typer(
         **panels.WIDTH,
     },
 )
-app.command("transcribe", cls=panels.PanelCommand, epilog=EPILOG)(transcribe)
-app.command("train", epilog=TRAIN_EPILOG)(train)
-app.command("convert", epilog=CONVERT_EPILOG)(convert)
-app.command("bench", cls=panels.PanelCommand, epilog=BENCH_EPILOG)(bench)
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor)
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     _speak_utf8()
     debug, words = take_debug(sys.argv[1:] if argv is None else argv)
     try:
-        code = app(fold_booleans(words, FLAGS), prog_name="distilcli", standalone_mode=False) or 0
+        code = app(fold_booleans(words, flags_of(words)), prog_name="distilcli", standalone_mode=False) or 0
         if code == EXIT_INTERRUPTED:  # Typer turns a Ctrl-C that no command handles into this code
             _complain("interrupted", None)
     except typer.TyperException as error:

@@ -6,8 +6,10 @@ Scripts written for openai/whisper give booleans a value; Typer would take that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from distilcli.cli.flags import Flag
+if TYPE_CHECKING:
+    from distilcli.cli.flags import Flag
 
 _LITERALS = {"true": True, "false": False}
 

@@ -31,7 +31,7 @@ MEASURED, DATA, RUN, RESULT = "What is measured", "Recordings", "How", "Results"
 Files = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[FILES]...",
+        metavar="FILES",
         help="Recordings, or manifests (.jsonl) with their texts; the bundled recording without any.",
         show_default=False,
     ),
@@ -56,13 +56,22 @@ def _at_least(name: str, smallest: int) -> Reader:
     reader = number(name, int)
     read: Callable[[Any], Any] = reader.parse or int
 
-    def parse(text: Any) -> int:  # as above
+    def parse(text: Any) -> int | None:  # as above
+        if text is None:
+            return None
         value = int(read(text))
         if value < smallest:
             raise UsageError(f"{spelled(name)} must be at least {smallest}, not {value}")
         return value
 
     return Reader(parse=parse, metavar=reader.metavar)
+
+
+def _minutes(text: Any) -> float | None:  # as above
+    value: float | None = (number("minutes", float).parse or float)(text)
+    if value is not None and value <= 0:
+        raise UsageError(f"--minutes must be above 0, not {value:g}")
+    return value
 
 
 NAMES = Reader(parse=_words, metavar="NAME,...")
@@ -128,7 +137,20 @@ FLAGS = [
     _flag(DATA, "noise", "Add noise at these signal-to-noise ratios in dB.", "", _numbers("noise", float)),
     _flag(DATA, "noise_kind", "white, pink, recorded.", "white,pink", NAMES),
     _flag(DATA, "noise_folder", "Recordings of noise, for the kind recorded.", None, Reader(metavar="DIR")),
-    _flag(RUN, "rounds", "Runs of each case; 10 for a claim.", 5, _at_least("rounds", 1)),
+    _flag(
+        RUN,
+        "rounds",
+        "Runs of each case, 5 if it is not given; 10 for a claim.",
+        None,
+        _at_least("rounds", 1),
+    ),
+    _flag(
+        RUN,
+        "minutes",
+        "Begin no round that would end later; without FILES and --rounds, 2.",
+        None,
+        Reader(parse=_minutes, metavar="X"),
+    ),
     _flag(RUN, "seed", "Of everything that is drawn.", 0, number("seed", int)),
     _flag(
         RUN, "resume", "Keep every run in this file as it is done, and go on from what it holds.", None, FILE

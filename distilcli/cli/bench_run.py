@@ -5,6 +5,7 @@ It knows flags; it does not know processes and figures.
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from distilcli.bench.cases import Grid, grid_cases
 from distilcli.bench.machine import usable_cores
 from distilcli.bench.paper import PaperAsked, paper_cases, paper_data
 from distilcli.bench.rows import to_csv
-from distilcli.bench.run import Listener
+from distilcli.bench.run import SETTLE, Listener
 from distilcli.bench.tables import paper_tables
-from distilcli.bench.values import Case, ClipSet, Report, Sample, digest_of, read_report, write_report
+from distilcli.bench.values import Case, ClipSet, Report, digest_of, read_report, write_report
 from distilcli.cli import bench_table
+from distilcli.cli.bench_progress import Lines
 from distilcli.cli.interrupt import Interrupted
 from distilcli.errors import EnvironmentProblem, QualityGateError, UsageError
 from distilcli.languages import language_code
@@ -53,7 +55,8 @@ class Asked:
     noise: tuple[float, ...]
     noise_kind: tuple[str, ...]
     noise_folder: Path | None
-    rounds: int
+    rounds: int | None
+    minutes: float | None
     seed: int
     resume: Path | None
     force: bool
@@ -65,6 +68,8 @@ class Asked:
     quiet: bool
 
 
+_ROUNDS = 5
+_BUNDLED_MINUTES = 2.0  # of a bench without any recording of one's own
 _FILES = ("noise_folder", "resume", "json", "csv", "report", "baseline")
 
 
@@ -90,18 +95,20 @@ def bench(asked: Asked) -> None:
     cases = _cases(asked, extra)
     session.refuse_busy_machine(asked.force)
     sets = _data(asked, extra)
+    rounds, seconds = asked.rounds or _ROUNDS, _seconds(asked)
     try:
         report = session.bench(
             session.Asked(
                 cases=cases,
                 data=sets,
-                rounds=asked.rounds,
+                rounds=rounds,
+                seconds=seconds,
                 seed=asked.seed,
                 resume=asked.resume,
                 command=shlex.join(["distilcli", *sys.argv[1:]]),
                 tables=paper_tables,
             ),
-            Listener() if asked.quiet else Lines(asked.rounds),
+            Listener() if asked.quiet else Lines(rounds, seconds, SETTLE),
         )
     except KeyboardInterrupt as error:
         kept = f"; the runs so far are in {asked.resume}" if asked.resume else ""
@@ -113,24 +120,11 @@ def bench(asked: Asked) -> None:
     _refuse_failed_runs(report)
 
 
-class Lines(Listener):
-    """One line on standard error for each round, and for each run that fails."""
-
-    def __init__(self, rounds: int) -> None:
-        self._rounds, self._round = rounds, 0
-
-    def begins(self, total: int, known: int) -> None:
-        before = f", {known} of them done before" if known else ""
-        _note(f"{total} runs{before}; loading and warming up come first")
-
-    def runs(self, case: Case, data: ClipSet, round_number: int) -> None:
-        if round_number != self._round:
-            self._round = round_number
-            _note(f"round {round_number} of {self._rounds}")
-
-    def measured(self, case: Case, sample: Sample) -> None:
-        if sample.error:
-            _note(f"failed: {case.label}: {sample.error}")
+def _seconds(asked: Asked) -> float:
+    """When a bench is over, whatever it has got to."""
+    if asked.minutes is not None:
+        return 60 * asked.minutes
+    return math.inf if asked.sources or asked.rounds else 60 * _BUNDLED_MINUTES
 
 
 def _paper(asked: Asked) -> PaperAsked:
@@ -180,7 +174,7 @@ def _data(asked: Asked, extra: PaperAsked) -> tuple[ClipSet, ...]:
         language = language_code(asked.language) if asked.language else None
         sets = recordings.load(asked.sources, language=language, most=asked.clips, seed=asked.seed)
     else:
-        sets = recordings.bundled(folder, asked.seed)
+        sets = recordings.bundled(folder, asked.seed, asked.clips)
     return (*sets, *paper_data(sets, extra, folder))
 
 
@@ -199,7 +193,3 @@ def _refuse_failed_runs(report: Report) -> None:
         label, reason = next(iter(failed.items()))
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise EnvironmentProblem(f"{label} has failed{more}: {reason}")
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -52,6 +52,7 @@ def report(runs: Mapping[tuple[Case, ClipSet], Run]) -> Report:
             wall=wall,
             cpu=wall,
             load=0.5,
+            model=0.7 * wall,
             latencies=tuple(wall / len(run.texts) for _ in run.texts),
             texts=tuple(run.texts),
             token_digests=tuple(run.digests),

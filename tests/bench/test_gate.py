@@ -11,6 +11,8 @@ from distilcli.bench import gate, session
 from distilcli.bench.session import Asked
 from distilcli.bench.values import Case, Clip, ClipSet, Report, Table, read_report, write_report
 from distilcli.errors import InputError, UsageError
+from tests.bench.reports import Run
+from tests.bench.reports import report as made_report
 from tests.support.sleeper import SYSTEM
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +42,10 @@ def test_a_planted_regression_trips_the_gate(monkeypatch: pytest.MonkeyPatch, tm
     assert gate.failures(read_report(old), [gate.parse("rtfx<0.7")], slow) == []  # four times as fast
 
 
-@pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Report:
-    return measured(monkeypatch)
+@pytest.fixture(scope="module")
+def report() -> Report:
+    with pytest.MonkeyPatch.context() as patch:
+        return measured(patch)
 
 
 def scaled(report: Report, factor: float) -> Report:
@@ -72,6 +75,24 @@ def test_without_a_baseline_the_figures_themselves_are_compared(report: Report) 
     assert gate.failures(report, [gate.parse(f"rtfx<{rtfx + 1:.3f}")], None)
     assert not gate.failures(report, [gate.parse("rtfx<0.001"), gate.parse("wer>5")], None)
     assert len(gate.failures(report, [gate.parse("wer>=0"), gate.parse("cer>=0")], None)) == 2
+
+
+@pytest.mark.parametrize(("seconds", "fails"), [(4.4, False), (5.2, True)])
+def test_a_slowdown_beside_a_peer_trips_the_gate_of_the_continuous_integration(
+    seconds: float, fails: bool
+) -> None:
+    """The peer takes 4 s in every round; wall and CPU time are the same in these reports."""
+    ours, peer = Case(model="nano"), Case(system="faster-whisper", model="nano", backend="")
+    texts = ["one two three"] * 2
+    made = made_report(
+        {
+            (ours, CLIPS): Run(walls=[seconds, 2 * seconds], texts=texts),
+            (peer, CLIPS): Run(walls=[4.0, 8.0], texts=texts),
+        }
+    )
+    found = gate.failures(made, [gate.parse("cpu_ratio>1.25"), gate.parse("speed>1.25")], None)
+    assert len(found) == (2 if fails else 0)
+    assert all("faster-whisper" in sentence for sentence in found)
 
 
 def test_recordings_may_have_moved_but_not_changed(report: Report) -> None:

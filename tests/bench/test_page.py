@@ -48,7 +48,7 @@ def test_the_page_has_every_chart_and_table() -> None:
     read = Reader(text)
     labels = [attributes.get("aria-label") or "" for name, attributes in read.tags if name == "svg"]
     assert [label.split(" over ")[1].split(":")[0] for label in labels] == [
-        "audio per time",
+        "RTFx",
         "seconds to the text of a recording",
         "signal-to-noise ratio in dB",
     ]
@@ -66,6 +66,15 @@ def test_speeds_are_relative_to_the_first_case() -> None:
         {(PEER, SPEECH): Run(walls=[4.0] * 3, texts=TEXTS), (OURS, SPEECH): Run(walls=[2.0] * 3, texts=TEXTS)}
     )
     assert "2.00 ×speed of faster-whisper" in Reader(render(made)).text
+
+
+def test_columns_and_stages_that_nobody_has_a_figure_for_are_left_out() -> None:
+    read = Reader(render(full()))
+    assert "GPU MB" not in read.text  # no GPU
+    assert "Where the time goes" in read.text
+    made = full()
+    silent = tuple(replace(one, rtfx_model=None) for one in made.summaries)
+    assert "Where the time goes" not in Reader(render(replace(made, summaries=silent))).text
 
 
 def test_a_report_without_any_result_is_a_page_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,12 +113,13 @@ def test_stages_are_exclusive_and_sum_to_the_wall_time(measured: tuple[Report, H
     report, _ = measured
     for sample in report.samples:
         assert sum(sample.stages.values()) == pytest.approx(sample.wall, rel=1e-6)
-        assert sample.stages["other"] < 0.05 * sample.wall + 0.01
         seconds = 3 * float(report.case(sample.case).model)
         assert 0.25 * seconds <= sample.stages["features"] < 0.25 * seconds + LATE
         assert 0.75 * seconds <= sample.stages["encoder"] < 0.75 * seconds + LATE
         assert sample.model == sample.stages["encoder"]
         assert sample.stages["writing"] > 0
+    # A busy machine may take the processor away between two stages, but not in every run.
+    assert min(sample.stages["other"] / sample.wall for sample in report.samples) < 0.05
 
 
 def test_the_texts_are_judged(measured: tuple[Report, Heard]) -> None:
@@ -217,6 +219,26 @@ def test_little_memory_means_one_process_at_a_time() -> None:
     samples = measure(plan)
     assert [one.error for one in samples] == [None] * 4
     assert len({(one.case, one.load) for one in samples}) > 2  # loading took a different time in each process
+
+
+def test_no_round_begins_that_would_end_too_late() -> None:
+    plan = Plan(
+        cases=(case("0.1"),),
+        data=(CLIPS,),
+        weights={case("0.1").key: ROOT},
+        rounds=1000,
+        settle=0.0,
+        seconds=1.5,
+    )
+    samples = measure(plan)
+    assert 1 <= len(samples) <= 5  # 0.3 s each, loading aside
+    assert [one.round for one in samples] == list(range(1, len(samples) + 1))
+
+
+def test_one_round_is_measured_however_little_time_there_is() -> None:
+    report = session.bench(replace(asked("0.01", rounds=4), seconds=1e-9))
+    assert report.rounds == 1
+    assert "the time was up after 1 of 4 rounds" in report.notes
 
 
 def test_a_busy_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_without_a_command_the_help_is_shown_as_a_usage_error() -> None:
             ["transcribe", "a.wav", "--beam_siz", "3"],
             "no such option: --beam-siz (did you mean --beam-size?)",
         ),
-        (["transcribe"], "missing argument 'INPUTS...'"),
+        (["transcribe"], "nothing to transcribe is given"),
         (["transcirbe", "a.wav"], "Did you mean 'transcribe'"),
         (["transcribe", "a.wav", "--beam-size", "many"], "--beam-size must be a whole number, not 'many'"),
         (["transcribe", "a.wav", "--beam-size", "0"], "--beam-size must be at least 1, not 0"),
