@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from distilcli import __version__, features, media
+from distilcli.config import VadOptions
 from distilcli.errors import InputError
 from distilcli.media import Probe, Track
-from distilcli.spool import Spool, copy, temporary_file
+from distilcli.spool import Spool, as_float, copy, temporary_file
 from distilcli.stages import stage
 from distilcli.types import SAMPLE_RATE, Audio
+from distilcli.vad import Detector
 
-__all__ = ["STDIN", "Probe", "Track", "from_array", "open_audio", "probe"]
+__all__ = ["STDIN", "Probe", "Track", "from_array", "open_audio", "open_channels", "probe"]
 
 STDIN = "-"
 """The source that stands for standard input."""
@@ -35,6 +34,7 @@ def open_audio(
     *,
     n_mels: int = 80,
     track: int | None = None,
+    vad: VadOptions | None = None,
     progress: Callable[[float, float | None], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[Audio]:
@@ -42,21 +42,85 @@ def open_audio(
 
     `source` is a path, ``-`` for standard input, or an http(s) URL; `track` chooses an audio track, counted
     from 1. The samples are those of faster-whisper's `decode_audio`; `Audio.log_mel_peak` is known for
-    `n_mels`. `progress` hears the seconds decoded so far and the recording's length (None where unknown);
-    `warn` hears of damage that cost a part of the recording. Raises `InputError` where there is no usable
-    audio, and `EnvironmentProblem` where the cache folder cannot be written.
+    `n_mels`, and `Audio.speech` where `vad` says how to look for it. `progress` hears the seconds decoded so
+    far and the recording's length (None where unknown); `warn` hears of damage that cost a part of the
+    recording. Raises `InputError` where there is no usable audio, and `EnvironmentProblem` where the cache
+    folder cannot be written.
     """
     name = _name(source)
-    with Spool() as spool:
+    with ExitStack() as resources:
+        ear = _Ear(resources, vad)
         with stage("decode"), _opened(source) as file:
             for block in media.decode(file, name, track, warn or _ignore):
-                spool.append(block.samples)
+                ear.hear(block.samples)
                 if progress:
-                    progress(len(spool) / SAMPLE_RATE, block.total)
-        audio = Audio(name, spool)
+                    progress(len(ear.spool) / SAMPLE_RATE, block.total)
+        yield ear.audio(name, n_mels)
+
+
+@contextmanager
+def open_channels(
+    source: str | Path,
+    *,
+    channel: int | None = None,
+    n_mels: int = 80,
+    track: int | None = None,
+    vad: VadOptions | None = None,
+    progress: Callable[[float, float | None], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Audio, ...]]:
+    """As `open_audio`, with the channels of a recording apart: all of them, or one, counted from 1.
+
+    Raises `InputError` as well where there is no such channel, and where their number changes on the way.
+    """
+    name = _name(source)
+    with ExitStack() as resources:
+        ears: list[_Ear] = []
+        with stage("decode"), _opened(source) as file:
+            for block in media.decode(file, name, track, warn or _ignore, split=True):
+                samples = _chosen(block.samples, channel, name)
+                ears = ears or [_Ear(resources, vad) for _ in samples]
+                if len(samples) != len(ears):
+                    raise InputError(f"{name}: the number of channels changes on the way")
+                for ear, one in zip(ears, samples, strict=True):
+                    ear.hear(one)
+                if progress:
+                    progress(len(ears[0].spool) / SAMPLE_RATE, block.total)
+        yield tuple(ear.audio(name, n_mels) for ear in ears)
+
+
+def _chosen(block: NDArray[np.int16], channel: int | None, name: str) -> NDArray[np.int16]:
+    """The channels of a block that are wanted, shape (channels, n)."""
+    channels = block.T
+    if channel is None:
+        return channels
+    if channel > len(channels):
+        count = f"{len(channels)} channel{'' if len(channels) == 1 else 's'}"
+        raise InputError(f"{name}: has {count}, and --channels asks for number {channel}")
+    return channels[channel - 1 : channel]
+
+
+class _Ear:
+    """What comes of the samples of one channel: a spool, and where somebody speaks."""
+
+    def __init__(self, resources: ExitStack, vad: VadOptions | None) -> None:
+        self.spool = resources.enter_context(Spool())
+        with stage("vad"):
+            self._detector = Detector(vad) if vad else None
+
+    def hear(self, samples: NDArray[np.int16]) -> None:
+        self.spool.append(samples)
+        if self._detector:
+            with stage("vad"):
+                self._detector.feed(as_float(samples))
+
+    def audio(self, name: str, n_mels: int) -> Audio:
+        """The recording, once all of it was heard."""
+        speech = self._detector.finish() if self._detector else None
+        audio = Audio(name, self.spool, speech=speech, digest=self.spool.digest)
         with stage("features"):
             features.peak(audio, n_mels)
-        yield audio
+        return audio
 
 
 def probe(source: str | Path) -> Probe:
@@ -71,7 +135,7 @@ def from_array(samples: ArrayLike, name: str) -> Audio:
     if array.ndim != 1 or not len(array):
         raise InputError(f"{name}: expected mono samples of shape (n,), found shape {array.shape}")
     if array.dtype == np.int16:
-        return Audio(name, array.astype(np.float32) / np.float32(32768))
+        return Audio(name, as_float(array))
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"{name}: expected float or int16 samples, found {array.dtype}")
     if not np.isfinite(array).all():
@@ -140,6 +204,10 @@ def _fetched(url: str) -> Iterator[IO[bytes]]:
 
 
 def _fetch(url: str, file: IO[bytes]) -> None:
+    import http.client  # here: most runs fetch nothing, and these three cost 4 % of a cold start
+    import urllib.error
+    import urllib.request
+
     try:
         request = urllib.request.Request(url, headers={"User-Agent": f"distilcli/{__version__}"})
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:

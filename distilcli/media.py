@@ -64,7 +64,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Decoded samples, shape (n,), and the recording's stated length in seconds (None where unknown)."""
+    """Decoded samples, and the recording's stated length in seconds (None where unknown).
+
+    Shape (n,), or (n, channels) where the channels were kept apart.
+    """
 
     samples: Samples16
     total: float | None
@@ -76,16 +79,19 @@ def probe_file(file: IO[bytes], name: str) -> Probe:
         return Probe(_duration(container), _tracks(container))
 
 
-def decode(file: IO[bytes], name: str, track: int | None, warn: Warn) -> Iterator[Block]:
-    """One audio track (counted from 1; the first by default) as 16 kHz mono blocks of bounded size.
+def decode(
+    file: IO[bytes], name: str, track: int | None, warn: Warn, *, split: bool = False
+) -> Iterator[Block]:
+    """One audio track (counted from 1; the first by default) as 16 kHz blocks of bounded size, mono.
 
-    The samples are those of faster-whisper's `decode_audio`. Damage in the middle of a file is skipped, and a
-    file that ends early yields what it has; `warn` hears of both. Raises `InputError` when nothing is there.
+    The samples are those of faster-whisper's `decode_audio`; `split` keeps the channels apart. Damage in the
+    middle of a file is skipped, and a file that ends early yields what it has; `warn` hears of both. Raises
+    `InputError` when nothing is there.
     """
     empty = True
     with _reading(name):
-        blocks = _plain_wav(file, name, warn) if track in (None, 1) else None
-        for block in blocks or _decoded(file, name, track, warn):
+        blocks = _plain_wav(file, name, warn) if track in (None, 1) and not split else None
+        for block in blocks or _decoded(file, name, track, warn, split):
             empty = empty and not len(block.samples)
             yield block
     if empty:
@@ -116,7 +122,7 @@ def _wav_blocks(reader: wave.Wave_read, name: str, stated: int, warn: Warn) -> I
     _warn_if_short(name, done, total, warn)
 
 
-def _decoded(file: IO[bytes], name: str, track: int | None, warn: Warn) -> Iterator[Block]:
+def _decoded(file: IO[bytes], name: str, track: int | None, warn: Warn, split: bool) -> Iterator[Block]:
     with _opened(file, name) as container:
         stream = _choose(container, name, track)
         total = _duration(container)
@@ -124,7 +130,7 @@ def _decoded(file: IO[bytes], name: str, track: int | None, warn: Warn) -> Itera
         if stream.codec.canonical_name.startswith("pcm_f"):  # no other codec can hold what is not a number
             frames = _finite(frames, name, warn)
         done = 0
-        for samples in _resampled(frames):
+        for samples in _resampled(frames, split):
             done += len(samples)
             yield Block(samples, total)
         if done:
@@ -179,14 +185,16 @@ def _finite(frames: Iterable[av.AudioFrame], name: str, warn: Warn) -> Iterator[
         warn(f"{name}: {bad} samples are not finite numbers; NaN is taken as silence")
 
 
-def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[Samples16]:
-    """16 kHz mono samples of frames, which may change their format on the way."""
+def _resampled(frames: Iterable[av.AudioFrame], split: bool) -> Iterator[Samples16]:
+    """16 kHz samples of frames, which may change their format on the way: (n,), or (n, channels)."""
     for _, run in itertools.groupby(frames, lambda f: (f.format.name, f.layout.name, f.sample_rate)):
         # Not float: swresample leaves the downmix of float samples unnormalised, 3 dB louder than s16.
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        layout = None if split else "mono"
+        resampler = av.AudioResampler(format="s16", layout=layout, rate=SAMPLE_RATE)
         for group in itertools.chain(_grouped(run), [None]):  # None flushes
             for frame in resampler.resample(group):
-                yield frame.to_ndarray()[0]
+                samples = frame.to_ndarray()[0]
+                yield samples.reshape(-1, frame.layout.nb_channels) if split else samples
 
 
 def _grouped(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame | None]:

@@ -6,8 +6,10 @@ process ends.
 
 from __future__ import annotations
 
-import mmap
+import hashlib
+import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -26,13 +28,16 @@ _COPY_BYTES = 1 << 20
 class Spool:
     """Mono samples that are appended as int16 and read as float32 in [-1, 1): a `Samples` that lives on disk.
 
-    Only the slice that is asked for is mapped, and only while it is converted, so memory does not grow with
-    the recording. Slices may be read from several threads. Leaving the context frees the disk space.
+    Only the slice that is asked for is read, so memory does not grow with the recording. It is read and not
+    mapped: a map that reaches behind the end of a file that was cut short ends the process without a word.
+    Slices may be read from several threads. Leaving the context frees the disk space.
     """
 
     def __init__(self) -> None:
         self._file = temporary_file()
         self._length = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Spool:
         return self
@@ -44,24 +49,51 @@ class Spool:
 
     def append(self, block: NDArray[np.int16]) -> None:
         """Add samples, shape (n,). Raises `EnvironmentProblem` where the disk is full."""
-        _write(self._file, np.ascontiguousarray(block).data.cast("B"))
+        data = np.ascontiguousarray(block).data.cast("B")
+        _write(self._file, data)
+        self._hash.update(data)
         self._length += len(block)
+
+    @property
+    def digest(self) -> str:
+        """BLAKE2b of the samples so far, 32 hexadecimal digits."""
+        return self._hash.hexdigest()
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, window: slice, /) -> NDArray[np.float32]:
-        """The samples of a slice without step, shape (n,), float32."""
+        """The samples of a slice without step, shape (n,), float32.
+
+        Raises:
+            EnvironmentProblem: the file holds less than was written to it, or cannot be read.
+        """
         start, stop, step = window.indices(self._length)
         assert step == 1, "a spool is read forwards, sample by sample"
         if start >= stop:
             return np.zeros(0, np.float32)
-        first = start * _SAMPLE_BYTES
-        offset = first - first % mmap.ALLOCATIONGRANULARITY
-        size = stop * _SAMPLE_BYTES - offset
-        mapped = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ, offset=offset)
-        samples = np.frombuffer(mapped, np.int16, stop - start, first - offset)
-        return samples.astype(np.float32) / np.float32(32768)
+        return as_float(np.frombuffer(self._read(start * _SAMPLE_BYTES, stop * _SAMPLE_BYTES), np.int16))
+
+    def _read(self, start: int, stop: int) -> bytes:
+        """The bytes of the file from `start` to `stop`."""
+        try:
+            if hasattr(os, "pread"):
+                data = os.pread(self._file.fileno(), stop - start, start)
+            else:
+                with self._turn:
+                    self._file.seek(start)
+                    data = self._file.read(stop - start)
+                    self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise _unreadable(error.strerror or str(error)) from error
+        if len(data) < stop - start:
+            raise _unreadable(f"expected {stop} bytes, found {start + len(data)}")
+        return data
+
+
+def as_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """The samples in [-1, 1), float32."""
+    return samples.astype(np.float32) / np.float32(32768)
 
 
 def temporary_file() -> IO[bytes]:
@@ -86,6 +118,13 @@ def _write(file: IO[bytes], data: memoryview) -> None:
     with _writing_to_cache():
         while data:  # an unbuffered file may take less than all
             data = data[file.write(data) :]
+
+
+def _unreadable(reason: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"the decoded audio in the cache folder {cache_dir()} was damaged while it was in use: {reason}",
+        hint="check the disk, or use another one: export DISTILCLI_CACHE=FOLDER",
+    )
 
 
 @contextmanager

@@ -123,9 +123,10 @@ _PEAK_MEMORY = """
 import re, sys
 from pathlib import Path
 from distilcli.audio import open_audio
+from distilcli.config import VadOptions
 from distilcli.features import log_mel
 from distilcli.types import Span, Window
-with open_audio(sys.argv[1]) as audio:
+with open_audio(sys.argv[1], vad=VadOptions()) as audio:
     for start in range(0, int(audio.duration), 30):
         log_mel(Window(audio, Span(start, start + 30)), 80)
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text()).group(1))
@@ -145,3 +146,18 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout) / 1024)  # MB
     assert peaks[1] - peaks[0] < 8  # 18 more minutes are 35 MB of int16 samples alone
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to reach a file without a name")
+def test_a_spool_that_is_cut_short_is_a_clear_error(tmp_path: Path, cache: Path) -> None:
+    with open_audio(write_wav(tmp_path / "a.wav", babble(3.0))) as audio:
+        for link in Path("/proc/self/fd").iterdir():
+            if link.is_symlink() and str(cache) in os.readlink(link):
+                os.truncate(link, 50_000)
+        assert len(audio.samples[:25_000]) == 25_000
+        with pytest.raises(EnvironmentProblem) as caught:
+            audio.samples[20_000:40_000]
+    assert caught.value.message == (
+        f"the decoded audio in the cache folder {cache} was damaged while it was in use: "
+        "expected 80000 bytes, found 50000"
+    )

@@ -44,6 +44,14 @@ class _Running(Generic[Key]):
         return self.step.need[len(self.answers) :]
 
 
+def resumed(flow: Flow, answers: list[Hypothesis]) -> Step | None:
+    """The next step of a flow that has been waiting for `answers`; None at its end."""
+    try:
+        return flow.send(answers)
+    except StopIteration:
+        return None
+
+
 def drive(flow: Flow, decode: Decode) -> Iterator[Segment]:
     """Run one flow to its end and yield its segments as soon as they are final."""
     for _, step in drive_many([(None, flow)], decode, batch_size=1):

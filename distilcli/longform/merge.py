@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from distilcli.tokens import SECONDS_PER_TIMESTAMP, Vocab
+from distilcli.types import Word
+
+Spoken = tuple[int, Word | None]
+"""A text token and, where words are timed, when it was spoken."""
 
 
 def overlap(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
@@ -35,35 +40,47 @@ def overlap(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
 
 def merge(sequences: Sequence[Sequence[int]]) -> list[int]:
     """Join sequences that overlap their neighbours; the left one is trusted until the overlap's middle."""
-    merged: list[int] = []
-    left: Sequence[int] = sequences[0] if sequences else ()
-    for right in sequences[1:]:
-        leave, enter = overlap(left, right)
-        merged.extend(left[:leave])
-        left = right[enter:]
-    return [*merged, *left]
+    return [
+        token for sequence, part in zip(sequences, kept(sequences), strict=True) for token in sequence[part]
+    ]
+
+
+def kept(sequences: Sequence[Sequence[int]]) -> list[slice]:
+    """The part of each sequence that is left when it is joined with its neighbours."""
+    parts: list[slice] = []
+    begin = 0
+    for left, right in pairwise(sequences):
+        leave, enter = overlap(left[begin:], right)
+        parts.append(slice(begin, begin + leave))
+        begin = enter
+    return [*parts, slice(begin, None)] if sequences else []
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens of one window and its place: seconds of length and of overlap with each neighbour."""
+    """Tokens of one window and its place: seconds of length and of overlap with each neighbour.
+
+    `words` are its text tokens with their times, or nothing.
+    """
 
     tokens: tuple[int, ...]
     length: float
     stride_left: float
     stride_right: float
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A joined piece of text: ids without timestamps, start and end in seconds of the recording.
 
-    `start` or `end` is None where the decoder has written no such timestamp.
+    `start` or `end` is None where the decoder has written no such timestamp. `words` are those of the chunks.
     """
 
     tokens: tuple[int, ...]
     start: float | None
     end: float | None
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,26 +88,28 @@ class Merger:
     """Takes chunks in order and gives back the pieces that are final.
 
     Timestamps inside the overlaps are not trusted: a segment that reaches into one stays open, and is joined
-    with the next chunk's tokens when that chunk closes it.
+    with the next chunk's tokens when that chunk closes it. `offset` is the second of the recording where the
+    next chunk begins, without its left overlap.
     """
 
     vocab: Vocab
-    _offset: float = 0.0
+    offset: float = 0.0
     _start: float | None = None
-    _open: list[list[int]] = field(default_factory=list)
+    _open: list[list[Spoken]] = field(default_factory=list)
     _skip: bool = False
 
     def add(self, chunk: Chunk) -> list[Piece]:
         """Take the next chunk; returns the pieces that it closes."""
         begin = self.vocab.timestamp_begin
-        self._offset -= chunk.stride_left
+        self.offset -= chunk.stride_left
         first = begin + chunk.stride_left / SECONDS_PER_TIMESTAMP if chunk.stride_left else begin
         last = self._last_trusted(chunk)
         pieces: list[Piece] = []
-        current: list[int] = []
+        current: list[Spoken] = []
+        words = iter(chunk.words)
         for token in chunk.tokens:
             if token < self.vocab.eot:
-                current.append(token)
+                current.append((token, next(words, None)))
             elif self.vocab.is_timestamp(token):
                 if last is not None and token >= last:
                     # Timestamps come in pairs: the one after this is skipped too.
@@ -99,7 +118,7 @@ class Merger:
                     self._skip = False
                 else:
                     current = self._stamp(token, current, pieces)
-        self._offset += chunk.length - chunk.stride_right
+        self.offset += chunk.length - chunk.stride_right
         if current:
             self._open.append(current)
         elif not any(self._open):
@@ -108,19 +127,25 @@ class Merger:
 
     def finish(self) -> list[Piece]:
         """The piece that is still open after the last chunk."""
-        left = [Piece(tuple(merge(self._open)), self._start, None)] if self._open else []
-        self._open, self._start = [], None
-        return left
+        return [self._closed(None)] if self._open else []
 
-    def _stamp(self, token: int, current: list[int], pieces: list[Piece]) -> list[int]:
+    def _closed(self, end: float | None) -> Piece:
+        """The piece that was open; afterwards none is."""
+        parts = kept([[token for token, _ in spoken] for spoken in self._open])
+        joined = [one for spoken, part in zip(self._open, parts, strict=True) for one in spoken[part]]
+        words = tuple(word for _, word in joined if word is not None)
+        piece = Piece(tuple(token for token, _ in joined), self._start, end, words)
+        self._open, self._start = [], None
+        return piece
+
+    def _stamp(self, token: int, current: list[Spoken], pieces: list[Piece]) -> list[Spoken]:
         """A timestamp opens a piece or closes the open one; returns the tokens that remain."""
-        time = round((token - self.vocab.timestamp_begin) * SECONDS_PER_TIMESTAMP + self._offset, 2)
+        time = round((token - self.vocab.timestamp_begin) * SECONDS_PER_TIMESTAMP + self.offset, 2)
         if self._start is None:
             self._start = time
         elif time != self._start:
             self._open.append(current)
-            pieces.append(Piece(tuple(merge(self._open)), self._start, time))
-            self._open, self._start = [], None
+            pieces.append(self._closed(time))
             return []
         return current
 

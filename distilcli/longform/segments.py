@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from distilcli.config import FallbackOptions
 from distilcli.text import compression_ratio
-from distilcli.tokens import Tokenizer, Vocab
-from distilcli.types import Hypothesis, Segment, Span, Window
+from distilcli.tokens import SECONDS_PER_TIMESTAMP, Tokenizer, Vocab
+from distilcli.types import Hypothesis, Segment, Span, Window, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,13 @@ class Split:
     pieces: tuple[tuple[float, float, tuple[int, ...]], ...]
     resume: float | None
     tail: tuple[int, ...] = ()
+
+    def closed(self, vocab: Vocab, duration: float) -> list[tuple[float, float, tuple[int, ...]]]:
+        """The pieces, and the tail as one that ends with the window, at `duration` seconds."""
+        if not self.tail:
+            return list(self.pieces)
+        start = vocab.seconds(self.tail[0])
+        return [*self.pieces, (start, max(duration, start + SECONDS_PER_TIMESTAMP), self.tail)]
 
 
 def split(tokens: Sequence[int], vocab: Vocab, duration: float) -> Split:
@@ -60,15 +68,35 @@ def is_silent(hypothesis: Hypothesis, options: FallbackOptions) -> bool:
     return options.logprob_threshold is None or hypothesis.avg_logprob <= options.logprob_threshold
 
 
+def later(words: Iterable[Word], seconds: float) -> tuple[Word, ...]:
+    """The same words, moved by `seconds`."""
+    return tuple(
+        replace(word, span=Span(word.span.start + seconds, word.span.end + seconds)) for word in words
+    )
+
+
+def shares(
+    pieces: Iterable[tuple[float, float, tuple[int, ...]]], words: Sequence[Word], vocab: Vocab
+) -> Iterator[tuple[Word, ...]]:
+    """The timed tokens of each piece of one hypothesis, in order; nothing where there are none."""
+    rest = iter(words)
+    for _, _, tokens in pieces:
+        yield tuple(islice(rest, len(vocab.text_tokens(tokens))))
+
+
 def segment(
     window: Window,
     hypothesis: Hypothesis,
     piece: tuple[float, float, tuple[int, ...]],
     tokenizer: Tokenizer,
+    limit: float | None = None,
+    words: Iterable[Word] = (),
 ) -> Segment | None:
     """The segment of one piece in seconds of the recording; None when it has no text or no length.
 
-    The end is cut at the recording's end when the decoder wrote a later time.
+    The end is cut at the recording's end when the decoder wrote a later time. A clip ends at the second
+    `limit`: no time is later, for what follows was not heard. `words` are the piece's timed tokens, in
+    seconds of the window.
     """
     start, end, tokens = piece
     text = tokenizer.decode(tokens)
@@ -78,6 +106,8 @@ def segment(
     finish = window.span.start + end
     if finish > duration > begin:
         finish = duration
+    if limit is not None:
+        begin, finish = min(begin, limit - SECONDS_PER_TIMESTAMP), min(finish, limit)
     return Segment(
         text=text,
         span=Span(begin, finish),
@@ -88,4 +118,6 @@ def segment(
         compression_ratio=compression_ratio(tokenizer.decode(hypothesis.tokens).strip()),
         no_speech_prob=hypothesis.no_speech_prob,
         language=hypothesis.language,
+        words=later(words, window.span.start),
+        tried=hypothesis.tried,
     )

@@ -6,10 +6,12 @@ and faster-whisper. Knows no backend, no file and no clock.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from distilcli.config import SequentialOptions, TranscribeOptions
 from distilcli.longform.base import Flow, Step
-from distilcli.longform.segments import is_silent, segment, split
-from distilcli.tokens import SECONDS_PER_TIMESTAMP, Tokenizer
+from distilcli.longform.segments import is_silent, segment, shares, split
+from distilcli.tokens import Tokenizer
 from distilcli.types import (
     FRAMES_PER_SECOND,
     SAMPLE_RATE,
@@ -29,57 +31,76 @@ def content_frames(audio: Audio) -> int:
     return len(audio.samples) * FRAMES_PER_SECOND // SAMPLE_RATE
 
 
-def sequential(audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions) -> Flow:
-    """Slide over the recording; yields segments in the order of time."""
-    frames = content_frames(audio)
-    history = _initial_prompt(tokenizer, options.sequential)
+def sequential(
+    audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions, clips: Sequence[Span] | None = None
+) -> Flow:
+    """Slide over the recording, or over its `clips` alone; yields segments in the order of time."""
+    past = options.sequential
+    history = _initial_prompt(tokenizer, past)
     prompt_start = 0  # tokens of the history before this are forgotten
-    seek = 0
     ready: list[Segment] = []
-    while seek < frames:
-        size = min(_WINDOW_FRAMES, frames - seek)
-        recent = history[max(prompt_start, len(history) - _MAX_TARGET) :]
-        window = _window(audio, seek, size, tuple(recent), options.language)
-        (hypothesis,) = yield Step(tuple(ready), (window,), seek / FRAMES_PER_SECOND)
-        ready = []
-        if is_silent(hypothesis, options.fallback):
-            seek += size
-            continue
-        parts = split(hypothesis.tokens, tokenizer.vocab, size / FRAMES_PER_SECOND)
-        advance = size if parts.resume is None else round(parts.resume * FRAMES_PER_SECOND)
-        # A last timestamp of 0.00 would ask for this very window for ever.
-        seek += advance or size
-        for piece in parts.pieces:
-            final = segment(window, hypothesis, piece, tokenizer)
-            if final is not None:
-                ready.append(final)
-                history.extend(final.tokens)
-        past = options.sequential
-        if not past.condition_on_previous_text or hypothesis.temperature > past.prompt_reset_on_temperature:
-            prompt_start = len(history)
+    for seek, end, limit in _stretches(audio, clips):  # frames
+        while seek < end:
+            size = min(_WINDOW_FRAMES, end - seek)
+            recent = history[max(prompt_start, len(history) - _MAX_TARGET) :]
+            window = _window(audio, seek, size, tuple(recent), options.language)
+            (hypothesis,) = yield Step(tuple(ready), (window,), seek / FRAMES_PER_SECOND)
+            ready = []
+            if is_silent(hypothesis, options.fallback):
+                seek += size
+                continue
+            parts = split(hypothesis.tokens, tokenizer.vocab, size / FRAMES_PER_SECOND)
+            advance = size if parts.resume is None else round(parts.resume * FRAMES_PER_SECOND)
+            # A last timestamp of 0.00 would ask for this very window for ever.
+            seek += advance or size
+            words = shares(parts.pieces, hypothesis.words, tokenizer.vocab)
+            for piece, spoken in zip(parts.pieces, words, strict=True):
+                final = segment(window, hypothesis, piece, tokenizer, limit, spoken)
+                if final is not None:
+                    ready.append(final)
+                    history.extend(final.tokens)
+            was_hard = hypothesis.temperature > past.prompt_reset_on_temperature
+            if was_hard or not past.condition_on_previous_text:
+                prompt_start = len(history)
     yield Step(tuple(ready), (), audio.duration)
 
 
-def short_form(audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions) -> Flow:
-    """Decode a recording of at most one window once; a last segment without an end lasts as long as it."""
-    frames = content_frames(audio)
-    if frames == 0:
-        yield Step(position=audio.duration)
-        return
-    window = _window(
-        audio, 0, frames, tuple(_initial_prompt(tokenizer, options.sequential)), options.language
-    )
-    (hypothesis,) = yield Step((), (window,))
+def short_form(
+    audio: Audio, tokenizer: Tokenizer, options: TranscribeOptions, clips: Sequence[Span] | None = None
+) -> Flow:
+    """Decode a recording of at most one window, or each of its `clips`, once.
+
+    A last segment without an end lasts as long as its window.
+    """
+    prompt = tuple(_initial_prompt(tokenizer, options.sequential))
+    stretches = list(_stretches(audio, clips))
+    windows = [_window(audio, seek, end - seek, prompt, options.language) for seek, end, _ in stretches]
+    answers = (yield Step((), tuple(windows))) if windows else []
     ready: list[Segment | None] = []
-    if not is_silent(hypothesis, options.fallback):
-        duration = frames / FRAMES_PER_SECOND
-        parts = split(hypothesis.tokens, tokenizer.vocab, duration)
-        pieces = list(parts.pieces)
-        if parts.tail:
-            start = tokenizer.vocab.seconds(parts.tail[0])
-            pieces.append((start, max(duration, start + SECONDS_PER_TIMESTAMP), parts.tail))
-        ready = [segment(window, hypothesis, piece, tokenizer) for piece in pieces]
+    for window, hypothesis, (seek, end, limit) in zip(windows, answers, stretches, strict=True):
+        if is_silent(hypothesis, options.fallback):
+            continue
+        duration = (end - seek) / FRAMES_PER_SECOND
+        pieces = split(hypothesis.tokens, tokenizer.vocab, duration).closed(tokenizer.vocab, duration)
+        words = shares(pieces, hypothesis.words, tokenizer.vocab)
+        ready += [
+            segment(window, hypothesis, piece, tokenizer, limit, spoken)
+            for piece, spoken in zip(pieces, words, strict=True)
+        ]
     yield Step(tuple(final for final in ready if final is not None), (), audio.duration)
+
+
+def _stretches(audio: Audio, clips: Sequence[Span] | None) -> Iterator[tuple[int, int, float | None]]:
+    """First frame of each stretch to decode, the frame behind its last, and the second where a clip ends.
+
+    A clip that ends with the recording has no such second: it ends as the recording does.
+    """
+    frames = content_frames(audio)
+    for clip in [Span(0.0, audio.duration)] if clips is None else clips:
+        start = round(clip.start * FRAMES_PER_SECOND)
+        end = min(round(clip.end * FRAMES_PER_SECOND), frames)
+        if start < end:
+            yield start, end, end / FRAMES_PER_SECOND if end < frames else None
 
 
 def _initial_prompt(tokenizer: Tokenizer, options: SequentialOptions) -> list[int]:
