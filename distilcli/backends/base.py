@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from distilcli.config import DecodeOptions, EngineOptions, changed
 from distilcli.errors import UsageError, closest
-from distilcli.types import Hypothesis, Window
+from distilcli.types import Hypothesis, Window, Word
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,21 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the model; calling it twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """A backend that can say when a text was spoken, too; not every one can."""
+
+    def align(
+        self, windows: Sequence[Window], hypotheses: Sequence[Hypothesis], task: str
+    ) -> list[tuple[Word, ...]]:
+        """Each text token of each hypothesis, as a `Word` without text, in seconds of its window.
+
+        `Window.language` is set for multilingual models, and `task` is that of the decoding. Tokens follow
+        each other without gaps: a pause belongs to the one before it.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import ctranslate2
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from distilcli.backends.base import Capabilities, check_engine
 from distilcli.backends.contexts import alike, context_mel
+from distilcli.backends.ct2_align import aligned, with_heads
 from distilcli.backends.ct2_engine import (
     check_vocabulary,
     pick_device,
@@ -25,15 +27,14 @@ from distilcli.backends.ct2_engine import (
 )
 from distilcli.backends.device import cpu_threads
 from distilcli.backends.encoder_cache import EncoderCache
+from distilcli.backends.forced import forced
 from distilcli.backends.prompts import last_initial_timestamp, new_tokens, prompt_of
+from distilcli.backends.seeds import seed_of
 from distilcli.config import DecodeOptions, EngineOptions
-from distilcli.model_folder import inspect, trained_contexts
+from distilcli.model_folder import alignment_heads, inspect, trained_contexts
 from distilcli.stages import stage
 from distilcli.tokens import Tokenizer
-from distilcli.types import Hypothesis, Window
-
-SEED = 0
-"""Seed of sampling: a rerun of the same command gives the same text."""
+from distilcli.types import Hypothesis, Window, Word
 
 _SMALL_MODEL = 400 * 2**20  # bytes of weights that may be held twice, see `Ct2Backend._workers`
 _NARROW = 768
@@ -59,6 +60,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
     facts = inspect(folder, "ctranslate2")
     tokenizer = Tokenizer.from_folder(folder)
     check_vocabulary(folder, tokenizer)
+    heads, remark = alignment_heads(facts)
 
     def start(compute_type: str, workers: int = 1) -> Whisper:
         with translated(folder):
@@ -69,9 +71,11 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
                 compute_type=compute_type,
                 inter_threads=workers,
                 intra_threads=1 if workers > 1 else threads,
+                files=with_heads(folder, heads),
             )
 
     model, notes = start_typed(start, device, index, options.compute_type)
+    used = model.compute_type
     size = (folder / "model.bin").stat().st_size
     return Ct2Backend(
         model,
@@ -79,13 +83,14 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
         Capabilities(
             backend="ctranslate2",
             device=device if device == "cpu" else f"{device}:{index}",
-            compute_type=model.compute_type,
+            compute_type=used,
             n_mels=facts.n_mels,
             batch_size=16 if device == "cuda" else 8,
-            notes=notes,
+            notes=(*notes, *([remark] if remark else [])),
         ),
         folder=folder,
-        start_workers=(lambda: start(model.compute_type, threads))
+        start=partial(start, used),
+        start_workers=partial(start, used, threads)
         if device == "cpu" and threads > 1 and size <= _SMALL_MODEL
         else None,
         workers=threads,
@@ -104,6 +109,7 @@ class Ct2Backend:
         capabilities: Capabilities,
         *,
         folder: Path,
+        start: Callable[[], Whisper],
         start_workers: Callable[[], Whisper] | None = None,
         workers: int = 1,
         narrow: bool = False,
@@ -114,9 +120,11 @@ class Ct2Backend:
         self._model: Whisper | None = model
         self._folder = folder
         self._contexts = contexts
+        self._start = start
         self._start_workers = start_workers
         self._narrow = narrow
         self._pool: Whisper | None = None
+        self._sampled: tuple[frozenset[Window], float] = frozenset(), 0.0
         self._threads = ThreadPoolExecutor(workers)
         self._cache: EncoderCache[Features] = EncoderCache()
 
@@ -130,7 +138,7 @@ class Ct2Backend:
         prompts = [prompt_of(window, self.tokenizer.vocab, options) for window in windows]
         encoded = self._encoded(windows)
         with stage("decoder"), translated(self._folder):
-            results = self._search(encoded, prompts, options)
+            results = self._search(windows, encoded, prompts, options)
         return [
             Hypothesis(
                 tokens=tuple(result.sequences_ids[0]),
@@ -156,6 +164,20 @@ class Ct2Backend:
             {token.strip("<|>"): probability for token, probability in rankings[position]}
             for position in range(len(windows))
         ]
+
+    def align(
+        self, windows: Sequence[Window], hypotheses: Sequence[Hypothesis], task: str
+    ) -> list[tuple[Word, ...]]:
+        """When each token was spoken; see `Aligner.align`. The filter and the warping are CTranslate2's."""
+        texts = [
+            forced(window, hypothesis, self.tokenizer.vocab, task)
+            for window, hypothesis in zip(windows, hypotheses, strict=True)
+        ]
+        encoded = self._encoded(windows)
+        with stage("alignment"), translated(self._folder):
+            pool = self._workers(len(windows) > 1 or self._narrow)
+            spread = self._threads.map if pool else map
+            return list(spread(partial(aligned, pool or self._main), encoded, texts))
 
     def close(self) -> None:
         """Release the model and the threads."""
@@ -207,15 +229,36 @@ class Ct2Backend:
             output.update(zip(group, encode([mels[position] for position in group]), strict=True))
         return [output[position] for position in range(len(windows))]
 
+    def _sampler(self, windows: Sequence[Window], temperature: float) -> Whisper:
+        """The model in a worker whose random numbers begin anew with each batch of windows.
+
+        CTranslate2 seeds a worker's generator once, when it first draws (`src/random.cc`), so only a new
+        worker honours a seed, and a new worker loads the weights. The higher temperatures of a batch, for
+        those of its windows that need them, go on with its numbers: a batch is answered as a whole.
+        """
+        sampled, last = self._sampled
+        if not (sampled.issuperset(windows) and temperature > last):
+            ctranslate2.set_random_seed(seed_of(windows, temperature))
+            if sampled:
+                self._model = None  # not both in memory
+                self._model = self._start()
+            sampled = frozenset(windows)
+        self._sampled = sampled, temperature
+        return self._main
+
     def _search(
-        self, encoded: Sequence[Features], prompts: Sequence[list[int]], options: DecodeOptions
+        self,
+        windows: Sequence[Window],
+        encoded: Sequence[Features],
+        prompts: Sequence[list[int]],
+        options: DecodeOptions,
     ) -> list[WhisperGenerationResult]:
         """Generate for every window; the windows of one call must have prompts of one length."""
         if options.temperature > 0:
-            # A worker's random numbers go on from call to call: one worker, one window after the other.
-            ctranslate2.set_random_seed(SEED)
+            sampler = self._sampler(windows, options.temperature)
+            # In one worker one window after the other: several would draw in an order of their own.
             return [
-                self._generate(self._main, [features], [prompt], options)[0]
+                self._generate(sampler, [features], [prompt], options)[0]
                 for features, prompt in zip(encoded, prompts, strict=True)
             ]
         workers = self._workers(len(encoded) > 1 or self._narrow)

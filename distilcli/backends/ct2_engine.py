@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from distilcli.backends.device import split_device
 from distilcli.config import EngineOptions
-from distilcli.errors import DistilError, EnvironmentProblem, ModelError, UsageError
+from distilcli.errors import DistilError, EnvironmentProblem, ModelError, OutOfMemory, UsageError
 from distilcli.tokens import Tokenizer
 
 AUTO = {"cpu": ("int8", "float32"), "cuda": ("float16", "float32")}
@@ -119,7 +119,7 @@ def _lines(text: str) -> int:
 _NO_CUDA = "use --device cpu, or install the CUDA libraries that CTranslate2 needs"
 
 _PROBLEMS: tuple[tuple[str, type[DistilError], str, str | None], ...] = (
-    ("out of memory", EnvironmentProblem, "the device has not enough memory", "use a smaller --batch-size"),
+    ("out of memory", OutOfMemory, "the device has not enough memory", "use a smaller --batch-size"),
     ("compute type", EnvironmentProblem, "the device lacks a number format", "leave --compute-type out"),
     ("cuda", EnvironmentProblem, "CUDA cannot be used", _NO_CUDA),
     ("cublas", EnvironmentProblem, "a CUDA library is missing", _NO_CUDA),

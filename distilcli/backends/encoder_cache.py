@@ -1,7 +1,7 @@
-"""Remembers the encoder's output for the windows of the latest call. Knows no model and no library.
+"""Remembers the encoder's output for the windows of the latest batch. Knows no model and no library.
 
-Language detection, decoding and the temperature fallback ask for the same windows one after the other; the
-encoder is most of the work, so it runs once for each.
+Language detection, decoding, the temperature fallback and the alignment of words ask for the same windows, or
+for some of them, one after the other; the encoder is most of the work, so it runs once for each.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ class EncoderCache(Generic[Encoded]):
     ) -> list[Encoded]:
         """The output for each window, in order; `encode` is called once with those that are not known.
 
-        Afterwards exactly the windows of this call are known, so that memory stays bounded by one batch.
+        A call that asks for something new makes the windows of that call the known ones, so that memory stays
+        bounded by one batch.
         """
         wanted = {_key(window): window for window in windows}
         missing = {key: window for key, window in wanted.items() if key not in self._known}
-        self._known = {key: self._known[key] for key in wanted if key in self._known}
         if missing:
+            self._known = {key: self._known[key] for key in wanted if key in self._known}
             self._known.update(zip(missing, encode(list(missing.values())), strict=True))
             self.encoded_windows += len(missing)
         return [self._known[_key(window)] for window in windows]

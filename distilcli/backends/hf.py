@@ -6,7 +6,6 @@ same tokens as the CTranslate2 backend.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ from distilcli.backends.base import Capabilities
 from distilcli.backends.contexts import alike, context_mel
 from distilcli.backends.device import cpu_threads
 from distilcli.backends.encoder_cache import EncoderCache
+from distilcli.backends.forced import forced
+from distilcli.backends.hf_align import aligned
 from distilcli.backends.hf_engine import (
     check_attention,
     pick_compute_type,
@@ -38,12 +39,13 @@ from distilcli.backends.hf_search import (
     speculative,
 )
 from distilcli.backends.prompts import new_tokens, prompt_of
+from distilcli.backends.seeds import seed_of
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import ModelError
-from distilcli.model_folder import inspect, trained_contexts
+from distilcli.model_folder import alignment_heads, inspect, trained_contexts
 from distilcli.stages import measuring, stage
 from distilcli.tokens import Tokenizer
-from distilcli.types import Hypothesis, Window
+from distilcli.types import Hypothesis, Window, Word
 
 
 def load(folder: Path, options: EngineOptions, assistant: Path | None = None) -> HfBackend:
@@ -77,6 +79,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
             n_mels=main.n_mels,
             batch_size=4 if device.type == "cpu" else 16,
             greedy_only=draft is not None,
+            notes=main.notes,
         ),
         threads=threads,
     )
@@ -148,6 +151,23 @@ class HfBackend:
             for position in range(len(windows))
         ]
 
+    def align(
+        self, windows: Sequence[Window], hypotheses: Sequence[Hypothesis], task: str
+    ) -> list[tuple[Word, ...]]:
+        """When each token was spoken; see `Aligner.align`. Always by the main model."""
+        main, vocab = self._open(), self.tokenizer.vocab
+        texts = [
+            forced(window, hypothesis, vocab, task)
+            for window, hypothesis in zip(windows, hypotheses, strict=True)
+        ]
+        with _running(main.folder, self._threads):
+            encoded = main.encode(windows) if windows else []
+            with stage("alignment"):
+                return [
+                    aligned(main.network, states, text, main.heads, vocab)
+                    for states, text in zip(encoded, texts, strict=True)
+                ]
+
     def close(self) -> None:
         """Release the models."""
         self._encoded_before_close = self.encoded_windows
@@ -182,7 +202,10 @@ class HfBackend:
         state, logits = network.start(encoded, prompts)
         silence = logits[:, prompts[0].index(vocab.sot)].float().softmax(dim=-1)[:, vocab.no_speech].tolist()
         if options.temperature > 0:
-            generators = [_generator(window, options, network.device) for window in windows]
+            generators = [
+                torch.Generator(network.device).manual_seed(seed_of([window], options.temperature))
+                for window in windows
+            ]
             found = [
                 best(texts, options.length_penalty)
                 for texts in sample(network, state, rules, limit, generators)
@@ -226,7 +249,10 @@ class _Model:
 
     def __init__(self, folder: Path, options: EngineOptions, device: torch.device, compute_type: str) -> None:
         self.folder = folder
-        self.n_mels = inspect(folder, "transformers").n_mels
+        facts = inspect(folder, "transformers")
+        self.n_mels = facts.n_mels
+        self.heads, remark = alignment_heads(facts)
+        self.notes = (remark,) if remark else ()
         self.contexts = trained_contexts(folder)
         self.tokenizer = Tokenizer.from_folder(folder)
         self.cache: EncoderCache[torch.Tensor] = EncoderCache()
@@ -259,12 +285,6 @@ class _Model:
             batch = np.stack([mels[position] for position in group])
             output.update(zip(group, self.network.encode(torch.from_numpy(batch)), strict=True))
         return [output[position] for position in range(len(windows))]
-
-
-def _generator(window: Window, options: DecodeOptions, device: torch.device) -> torch.Generator:
-    """Random numbers that depend on the window and the temperature alone: a rerun samples the same."""
-    key = f"{window.span.start:.2f} {window.span.end:.2f} {options.temperature:.3f}"
-    return torch.Generator(device).manual_seed(zlib.crc32(key.encode()))
 
 
 @contextmanager

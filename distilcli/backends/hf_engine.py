@@ -17,7 +17,7 @@ from transformers import BitsAndBytesConfig, WhisperForConditionalGeneration
 
 from distilcli.backends.device import split_device
 from distilcli.config import EngineOptions
-from distilcli.errors import DistilError, EnvironmentProblem, ModelError, UsageError, closest
+from distilcli.errors import DistilError, EnvironmentProblem, ModelError, OutOfMemory, UsageError, closest
 from distilcli.quiet import without_progress_bars
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -134,7 +134,7 @@ def check_attention(attention: str | None, device: torch.device, compute_type: s
 _COMPILER = "install a C++ compiler, or leave --compile out"
 
 _PROBLEMS: tuple[tuple[str, type[DistilError], str, str | None], ...] = (
-    ("OutOfMemoryError", EnvironmentProblem, "the device is out of memory", "use a smaller --batch-size"),
+    ("OutOfMemoryError", OutOfMemory, "the device is out of memory", "use a smaller --batch-size"),
     ("InvalidCxxCompiler", EnvironmentProblem, "--compile needs a compiler", _COMPILER),
     ("BackendCompilerFailed", EnvironmentProblem, "--compile failed", _COMPILER),
     ("InductorError", EnvironmentProblem, "--compile failed", _COMPILER),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper.modeling_whisper import WhisperAttention, WhisperEncoder
 
 from distilcli.features import WINDOW_FRAMES
 
@@ -87,6 +87,20 @@ class Network:
         logits: torch.Tensor = self.model.proj_out(hidden)
         state.logits = logits[:, -1]
         return logits
+
+    def read(self, encoded: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+        """The decoder's output after each of given tokens, (1, tokens, d_model), for one window."""
+        hidden: torch.Tensor = self.model.model.decoder(
+            input_ids=torch.tensor([tokens], device=self.device),
+            encoder_hidden_states=encoded,
+            use_cache=False,
+        ).last_hidden_state
+        return hidden
+
+    def cross_attention(self, layer: int) -> WhisperAttention:
+        """The attention of a decoder layer to the sound."""
+        attention: WhisperAttention = self.model.model.decoder.layers[layer].encoder_attn
+        return attention
 
     def same_encoder(self, other: Network) -> bool:
         """Whether both networks turn audio into the same output."""

@@ -14,13 +14,20 @@ LONGEST = MAX_TARGET // 2
 
 
 def prompt_of(window: Window, vocab: Vocab, options: DecodeOptions) -> list[int]:
-    """Ids that the decoder is given for a window: previous text, then start, language, task and timestamps.
+    """Ids that the decoder is given for a window.
+
+    Hotwords and the newest of the previous text, then start, language, task and timestamps, then the prefix
+    (faster-whisper `get_prompt`, where hotwords and text do not share the room that either may take).
 
     Raises:
         UsageError: the model has no such language.
     """
-    prefix = vocab.prefix(window.language, options.task, timestamps=options.timestamps)
-    return vocab.prompt(window.prompt, prefix, MAX_TARGET)
+    start = vocab.prefix(window.language, options.task, timestamps=options.timestamps)
+    if window.prefix:
+        start += [*([vocab.timestamp_begin] if options.timestamps else []), *window.prefix]
+    room = MAX_TARGET // 2 - 1 - len(window.hotwords)
+    previous = window.prompt[-room:] if room else ()
+    return vocab.prompt((*window.hotwords, *previous), start, MAX_TARGET)
 
 
 def new_tokens(prompt: list[int], options: DecodeOptions) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_atomically(path: Path, text: str) -> None:
         OutputError: the folder is missing, read-only or full.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".distilcli-{os.urandom(8).hex()}.tmp")
+    temporary = target.with_name(_temporary(target, os.urandom(4).hex()))
     try:
         with stage("writing"):
             _write(temporary, text.encode("utf-8", errors="replace"), _mode(target))
@@ -39,6 +40,22 @@ def write_atomically(path: Path, text: str) -> None:
         # Gone already after a successful rename; what else may fail here must not hide the first error.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed left of writing `path`, which nobody else may be writing now.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(_temporary(target, "?" * 8)):
+        left.unlink(missing_ok=True)
+
+
+def _temporary(target: Path, mark: str) -> str:
+    """A name for the content of `target` until it is whole, which no name of a target makes too long."""
+    return f".distilcli-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-{mark}.tmp"
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:

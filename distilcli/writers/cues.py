@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from distilcli.config import LineOptions
 from distilcli.types import Transcript
+from distilcli.writers.lines import Shown, shown
 
 _ARROW = re.compile(r"-{2,}>")
 
@@ -24,22 +27,35 @@ class Cue:
     text: str
 
 
-def cues(transcript: Transcript) -> list[Cue]:
+def cues(
+    transcript: Transcript, lines: LineOptions | None = None, escape: Callable[[str], str] = str
+) -> list[Cue]:
     """Cues of all segments that have text, in order, starts never going back.
+
+    With options of `lines` there are as many cues to a segment as those ask for. `escape` writes the
+    characters that a format has other uses for.
 
     A time that is no number, infinite or negative becomes the end of the cue before it. An empty stretch is
     made one millisecond long: WebVTT forbids ``end <= start``.
     """
     found: list[Cue] = []
-    for segment in transcript.segments:
-        text = clean(segment.text)
+    for begin, finish, written in _written(transcript, lines or LineOptions(), escape):
+        text = clean(written)
         if not text:
             continue
         earliest, resume = (found[-1].start, found[-1].end) if found else (0, 0)
-        start = max(_milliseconds(segment.span.start, resume), earliest)
-        end = max(_milliseconds(segment.span.end, start), start + 1)
+        start = max(_milliseconds(begin, resume), earliest)
+        end = max(_milliseconds(finish, start), start + 1)
         found.append(Cue(start, end, text))
     return found
+
+
+def _written(transcript: Transcript, lines: LineOptions, escape: Callable[[str], str]) -> Iterator[Shown]:
+    if lines.needs_words:
+        yield from shown(transcript.segments, lines, escape)
+    else:
+        for segment in transcript.segments:
+            yield segment.span.start, segment.span.end, escape(segment.text)
 
 
 def clean(text: str) -> str:
@@ -55,6 +71,11 @@ def clock(milliseconds: int, mark: str, *, hours: bool) -> str:
     hour, minutes = divmod(minutes, 60)
     head = f"{hour:02d}:" if hours or hour else ""
     return f"{head}{minutes:02d}:{seconds:02d}{mark}{rest:03d}"
+
+
+def playtime(seconds: float) -> str:
+    """``MM:SS``, with hours from the first hour on."""
+    return clock(round(max(seconds, 0.0)) * 1000, ".", hours=False)[:-4]
 
 
 def _milliseconds(seconds: float, fallback: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
-from distilcli.types import FRAMES_PER_SECOND, Segment, Transcript
+from distilcli.types import FRAMES_PER_SECOND, Segment, Span, Transcript, Word
 
 SCHEMA = 1
 """Grows when a key changes its meaning or goes away; new keys do not change it."""
@@ -23,6 +24,14 @@ def render(transcript: Transcript) -> str:
         "model": transcript.model,
         "backend": transcript.backend,
     }
+    document |= _where_there_is_any(
+        speech=[_bounds(span) for span in transcript.speech or ()],
+        skipped=[_bounds(span) for span in transcript.skipped],
+        uncovered=[_bounds(span) for span in transcript.uncovered],
+        dropped=[record(number, segment) for number, segment in enumerate(transcript.dropped)],
+    )
+    if transcript.vad:
+        document["vad"] = {name: None if value is None else _number(value) for name, value in transcript.vad}
     if not transcript.complete:
         document["complete"] = False
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
@@ -41,7 +50,32 @@ def record(number: int, segment: Segment) -> dict[str, object]:
         "avg_logprob": _number(segment.avg_logprob),
         "compression_ratio": _number(segment.compression_ratio),
         "no_speech_prob": _number(segment.no_speech_prob),
+        **_where_there_is_any(
+            words=[_word(word) for word in segment.words],
+            flags=list(segment.flags),
+            tried=list(segment.tried),
+            speaker=segment.speaker or "",
+        ),
     }
+
+
+def _word(word: Word) -> dict[str, object]:
+    """One word as in openai/whisper's JSON."""
+    return {
+        "word": word.text,
+        "start": _number(word.span.start),
+        "end": _number(word.span.end),
+        "probability": _number(word.probability),
+    }
+
+
+def _where_there_is_any(**values: Sequence[object]) -> dict[str, object]:
+    """The keys whose values are not empty."""
+    return {key: found for key, found in values.items() if found}
+
+
+def _bounds(span: Span) -> list[float | None]:
+    return [_number(span.start), _number(span.end)]
 
 
 def _number(value: float) -> float | None:

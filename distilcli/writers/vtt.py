@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from distilcli.config import LineOptions
 from distilcli.types import Transcript
 from distilcli.writers.cues import clock, cues
 
 
-def render(transcript: Transcript) -> str:
+def render(transcript: Transcript, lines: LineOptions | None = None) -> str:
     """The cues of a transcript as a WebVTT file."""
     blocks = (
-        f"{clock(cue.start, '.', hours=False)} --> {clock(cue.end, '.', hours=False)}\n{escape(cue.text)}\n\n"
-        for cue in cues(transcript)
+        f"{clock(cue.start, '.', hours=False)} --> {clock(cue.end, '.', hours=False)}\n{cue.text}\n\n"
+        for cue in cues(transcript, lines, escape)
     )
     return "WEBVTT\n\n" + "".join(blocks)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from distilcli.backends.base import Backend
+from distilcli.backends.base import Aligner, Backend
 from distilcli.config import DecodeOptions
 from distilcli.errors import UsageError
-from distilcli.types import Hypothesis, Window
+from distilcli.types import Hypothesis, Span, Window
 from tests.support.toy import toy_tokens
 
 GREEDY = DecodeOptions(beam_size=1)
@@ -144,6 +144,63 @@ class ModelContract(BackendContract):
         assert once == again
         assert {answer.temperature for answer in once} == {3.0}
         assert tokens_of(once)[0] != toy_tokens(fresh.tokenizer, "rise")[:12]
+
+    def test_every_text_token_has_its_time_in_the_order_of_the_text(
+        self, backend: Aligner, clips: Clips
+    ) -> None:
+        names = ["fall", "silence", "rise", "fall"]
+        windows = [clips[name] for name in names]
+        texts = [
+            Hypothesis(
+                (backend.tokenizer.vocab.timestamp_begin,)
+                if name == "silence"
+                else toy_tokens(backend.tokenizer, name),
+                -0.1,
+                0.0,
+            )
+            for name in names
+        ]
+        times = backend.align(windows, texts, "transcribe")
+        assert times[1] == ()
+        assert times[3] == times[0] != times[2]
+        for window, text, words in zip(windows, texts, times, strict=True):
+            vocab = backend.tokenizer.vocab
+            assert [word.tokens for word in words] == [(one,) for one in vocab.text_tokens(text.tokens)]
+            bounds = [second for word in words for second in (word.span.start, word.span.end)]
+            assert bounds == sorted(bounds)
+            assert all(0 <= second <= window.span.duration for second in bounds)
+            assert all(0.5 < word.probability <= 1 for word in words)
+
+    def test_windows_are_aligned_as_they_are_alone(self, backend: Aligner, clips: Clips) -> None:
+        windows = [clips["rise"], replace(clips["fall"], span=Span(1.0, 6.0)), clips["fall"]]
+        texts = [
+            Hypothesis(toy_tokens(backend.tokenizer, name), -0.1, 0.0) for name in ("rise", "fall", "rise")
+        ]
+        together = backend.align(windows, texts, "transcribe")
+        for window, text, words in zip(windows, texts, together, strict=True):
+            (alone,) = backend.align([window], [text], "transcribe")
+            assert [word.span for word in words] == [word.span for word in alone]
+
+    def test_alignment_encodes_nothing_that_was_decoded(self, fresh: Backend, clips: Clips) -> None:
+        windows = [clips["rise"], clips["fall"], clips["silence"]]
+        texts = fresh.decode(windows, GREEDY)
+        fresh.decode(windows[1:2], replace(GREEDY, temperature=0.4))  # as the fallback does
+        assert isinstance(fresh, Aligner)
+        fresh.align(windows, texts, "transcribe")
+        assert fresh.encoded_windows == 3
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.05, 0.3])
+    def test_the_shortest_windows_and_the_longest_texts_are_aligned(
+        self, backend: Aligner, clips: Clips, seconds: float
+    ) -> None:
+        window = replace(clips["rise"], span=Span(0.0, seconds))
+        text = Hypothesis(tuple(backend.tokenizer.encode(" a river" * 300)), -0.1, 0.0)
+        (words,) = backend.align([window], [text], "translate")
+        assert len(words) == len(text.tokens) > 448
+        assert all(0 <= word.span.start <= word.span.end <= max(seconds, 0.02) for word in words)
+
+    def test_nothing_to_align(self, backend: Aligner) -> None:
+        assert backend.align([], [], "transcribe") == []
 
     def test_closing_twice_is_harmless(self, fresh: Backend) -> None:
         fresh.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -16,11 +17,11 @@ from faster_whisper.tokenizer import Tokenizer as PeerTokenizer
 from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
 from distilcli.backends import ct2
-from distilcli.backends.base import COMPUTE_TYPES, Backend, Capabilities, check_options
+from distilcli.backends.base import COMPUTE_TYPES, Aligner, Backend, Capabilities, check_options
 from distilcli.backends.ct2_engine import first_that_works
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import EnvironmentProblem, ModelError, UsageError
-from distilcli.types import Window
+from distilcli.types import Hypothesis, Window
 from tests.support.toy import CLIP_SECONDS, LANGUAGE, toy_clip, toy_ct2_folder, toy_folder, toy_tokens
 
 ENGINE = EngineOptions(device="cpu", compute_type="float32", threads=1)
@@ -106,6 +107,17 @@ def test_workers_answer_as_one_thread_does(
         assert ours.avg_logprob == pytest.approx(one.avg_logprob, abs=1e-5)
     assert backend.encoded_windows == len(CLIP_SECONDS)
     backend.close()
+
+
+def test_sampling_depends_on_the_windows_alone(clips: dict[str, Window]) -> None:
+    """What a worker has drawn before would count, were it not replaced."""
+    wild = DecodeOptions(temperature=3.0, max_new_tokens=12)
+    rise, fall = clips["rise"], clips["fall"]
+    fresh, used = (ct2.load(toy_ct2_folder("multi"), ENGINE) for _ in range(2))
+    expected = fresh.decode([fall], wild)
+    others = [used.decode([rise], wild), used.decode([fall, rise], wild)]
+    assert used.decode([fall], wild) == expected == used.decode([fall], wild)
+    assert len({one.tokens for one in (*expected, *others[0], *others[1])}) == 4
 
 
 def test_auto_goes_on_to_the_next_format_that_works_and_says_so() -> None:
@@ -194,6 +206,55 @@ def test_a_word_list_of_an_older_conversion_is_read(copy: Path, clips: dict[str,
     (copy / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
     backend = ct2.load(copy, ENGINE)
     assert backend.decode([clips["rise"]], DecodeOptions())[0].tokens == toy_tokens(backend.tokenizer, "rise")
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ([[7, 0], [31, 1]], "2 of 2 alignment heads .* all heads of the last half"),  # a crash, unmended
+        ([[1, 9]], "1 of 1 alignment heads"),  # garbage, unmended
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_alignment_heads_that_the_decoder_lacks_are_mended(
+    copy: Path,
+    listed: list[list[int]] | None,
+    said: str,
+    clips: dict[str, Window],
+    loaded: Callable[[str, str], Backend],
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    assert config.pop("alignment_heads") == [[1, 0], [1, 1]]
+    (copy / "config.json").write_text(
+        json.dumps(config if listed is None else {**config, "alignment_heads": listed})
+    )
+    backend = ct2.load(copy, ENGINE)
+    notes = " ".join(backend.capabilities.notes)
+    assert re.search(said, notes) if said else notes == ""
+    text = Hypothesis(toy_tokens(backend.tokenizer, "rise"), -0.1, 0.0)
+    whole = loaded("ctranslate2", "en")
+    assert isinstance(whole, Aligner)
+    windows = [replace(clips["rise"], language="en")]
+    assert backend.align(windows, [text], "transcribe") == whole.align(windows, [text], "transcribe")
+    backend.close()
+
+
+def test_workers_align_as_one_thread_does(
+    loaded: Callable[[str, str], Backend], clips: dict[str, Window]
+) -> None:
+    backend, one = (
+        ct2.load(toy_ct2_folder("multi"), replace(ENGINE, threads=2)),
+        loaded("ctranslate2", "multi"),
+    )
+    assert isinstance(one, Aligner)
+    windows = [clips["rise"], clips["fall"], clips["rise"]]
+    texts = [Hypothesis(toy_tokens(backend.tokenizer, name), -0.1, 0.0) for name in ("rise", "fall", "fall")]
+    ours, expected = (each.align(windows, texts, "transcribe") for each in (backend, one))
+    assert [[word.span for word in words] for words in ours] == [
+        [word.span for word in words] for words in expected
+    ]
     backend.close()
 
 

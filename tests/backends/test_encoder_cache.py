@@ -36,6 +36,13 @@ def test_only_the_latest_windows_are_kept() -> None:
     assert cache.encoded_windows == 3
 
 
+def test_a_part_of_the_latest_windows_leaves_the_others_known() -> None:
+    cache: EncoderCache[float] = EncoderCache()
+    for starts in ((1, 2, 3), (2,), (1, 2, 3)):
+        cache.get([_window(start) for start in starts], _starts)
+    assert cache.encoded_windows == 3
+
+
 def test_one_sound_is_encoded_once_whatever_its_prompt_and_language() -> None:
     cache: EncoderCache[float] = EncoderCache()
     window = _window(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from distilcli.backends.base import Backend, check_options
 from distilcli.backends.hf_engine import check_attention
 from distilcli.config import DecodeOptions, EngineOptions
 from distilcli.errors import EnvironmentProblem, ModelError, UsageError
-from distilcli.types import Window
+from distilcli.types import Hypothesis, Window
 from tests.support.toy import toy_folder, toy_tokens
 
 ENGINE = EngineOptions(backend="transformers", device="cpu", compute_type="float32", threads=1)
@@ -37,6 +38,42 @@ def test_other_arithmetic_gives_the_same_text(changes: dict[str, object], clips:
     for name in ("rise", "fall"):
         (answer,) = backend.decode([clips[name]], DecodeOptions())
         assert answer.tokens == toy_tokens(backend.tokenizer, name)
+    backend.close()
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_alignment_leaves_the_attention_as_it_is(attention: str, clips: dict[str, Window]) -> None:
+    backend = hf.load(toy_folder("multi"), replace(ENGINE, attention=attention))
+    plain = hf.load(toy_folder("multi"), ENGINE)
+    model = backend._main.network.model  # the library's own object: what it is set to is the point here
+    text = Hypothesis(toy_tokens(backend.tokenizer, "rise"), -0.1, 0.0)
+    found, expected = (one.align([clips["rise"]], [text], "transcribe") for one in (backend, plain))
+    assert [word.span for word in found[0]] == [word.span for word in expected[0]]
+    assert model.config._attn_implementation == attention
+    assert not any(module._forward_hooks for module in model.modules())
+    for one in (backend, plain):
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ([[7, 0], [31, 1]], "2 of 2 alignment heads .* all heads of the last half"),
+        ([[1, 1], [31, 1]], "1 of 2 alignment heads .* from the others"),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_alignment_heads_that_the_decoder_lacks_are_left_out(
+    copy: Path, listed: list[list[int]] | None, said: str | None, clips: dict[str, Window]
+) -> None:
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "alignment_heads": listed}))
+    backend = hf.load(copy, ENGINE)
+    notes = " ".join(backend.capabilities.notes)
+    assert re.search(said, notes) if said else notes == ""
+    text = Hypothesis(toy_tokens(backend.tokenizer, "rise"), -0.1, 0.0)
+    assert all(backend.align([clips["rise"]], [text], "transcribe"))
     backend.close()
 
 

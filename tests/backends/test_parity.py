@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from distilcli.backends.base import Backend
+from distilcli.backends.base import Aligner, Backend
 from distilcli.config import DecodeOptions
-from distilcli.types import Span, Window
+from distilcli.types import Hypothesis, Span, Window
+from tests.support.toy import toy_tokens
 
 OPTIONS = {
     "greedy": DecodeOptions(beam_size=1),
@@ -51,3 +52,29 @@ def test_same_languages(kind: str, loaded: Callable[[str, str], Backend], clips:
     for mine, other in zip(ours, theirs, strict=True):
         assert mine == pytest.approx(other, abs=1e-4)
         assert bool(mine) == (kind != "en")
+
+
+@pytest.mark.parametrize("kind", ["en", "multi", "v3"])
+def test_same_times_of_tokens(
+    kind: str, loaded: Callable[[str, str], Backend], clips: dict[str, Window]
+) -> None:
+    """CTranslate2 filters and warps in its own code; ours is in `distilcli.alignment`."""
+    ours, theirs = loaded("ctranslate2", kind), loaded("transformers", kind)
+    assert isinstance(ours, Aligner)
+    assert isinstance(theirs, Aligner)
+    texts = ["rise", "fall", "rise", "fall"]
+    windows = [
+        clips["rise"],
+        clips["fall"],
+        replace(clips["fall"], span=Span(0.5, 6.3), isolated=True),
+        replace(clips["rise"], span=Span(2.0, 11.0)),
+    ]
+    answers = [Hypothesis(toy_tokens(ours.tokenizer, name), -0.1, 0.0) for name in texts]
+    pairs = zip(
+        ours.align(windows, answers, "transcribe"), theirs.align(windows, answers, "transcribe"), strict=True
+    )
+    for mine, other in pairs:
+        for word, twin in zip(mine, other, strict=True):
+            assert word.span.start == pytest.approx(twin.span.start, abs=0.021)
+            assert word.span.end == pytest.approx(twin.span.end, abs=0.021)
+            assert word.probability == pytest.approx(twin.probability, abs=1e-3)

@@ -13,6 +13,7 @@ import pytest
 
 from distilcli.errors import OutputError
 from distilcli.writers import write_atomically
+from distilcli.writers.atomic import remove_leftovers
 
 unix_only = pytest.mark.skipif(os.name == "nt", reason="permissions and limits of Unix")
 
@@ -106,3 +107,23 @@ def test_a_full_device_is_named_with_a_hint() -> None:
     error = output_error("out/talk.srt", caught.value)
     assert error.message == "cannot write out/talk.srt: no space left on device"
     assert error.hint == "free some space, or choose another folder with -o DIR"
+
+
+@unix_only
+def test_what_a_killed_process_leaves_can_be_removed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from distilcli.writers import write_atomically\n"
+        "os.replace = lambda *paths: os._exit(9)\n"
+        "for name in sys.argv[1:]:\n"
+        "    if os.fork() == 0: write_atomically(Path(name), 'text')\n"
+        "    os.wait()"
+    )
+    first, second = tmp_path / "talk.srt", tmp_path / ("long" * 62 + ".srt")
+    first.write_text("old")
+    subprocess.run([sys.executable, "-c", program, str(first), str(second)], check=True)
+    assert len(names(tmp_path)) == 3
+    remove_leftovers(first)
+    assert len(names(tmp_path)) == 2
+    remove_leftovers(second)
+    assert names(tmp_path) == ["talk.srt"]
+    assert first.read_text() == "old"
