@@ -1,93 +1,161 @@
 """One run over several recordings: opens them, drives their flows in shared batches, tells a listener.
 
-Knows strategies, wrappers and one loaded backend; names, folders and loading belong to `pipeline`.
+Knows strategies and one loaded backend; what is wrapped around its `decode` is `decoding`'s business, names,
+folders and loading are `pipeline`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial, reduce
 
-from distilcli.audio import open_audio
+from distilcli.audio import open_audio, open_channels
 from distilcli.backends.base import Backend
 from distilcli.config import TranscribeOptions
+from distilcli.decoding import wrapped
 from distilcli.errors import DistilError
+from distilcli.gaps import filled
+from distilcli.hints import Hints
+from distilcli.journal import Journal
 from distilcli.listener import Listener
-from distilcli.longform.base import Decode, Flow, Step, drive_many
+from distilcli.longform.base import Flow, Step, drive_many
 from distilcli.longform.chunked import chunked
-from distilcli.longform.fallback import with_fallback
+from distilcli.longform.clips import asked, clips, silences
 from distilcli.longform.sequential import sequential, short_form
+from distilcli.parts import Part, Recording, labels
+from distilcli.quality import Known, acts, flags, uncovered
+from distilcli.spans import intersection, outside
+from distilcli.spoken import Languages
 from distilcli.tokens import Tokenizer
-from distilcli.types import WINDOW_SECONDS, Audio, Hypothesis, Segment, Transcript, Window
+from distilcli.types import WINDOW_SECONDS, Audio, Span, Transcript, Window
+from distilcli.vad import with_speech
+from distilcli.words import with_words
 
-Strategy = Callable[[Audio, Tokenizer, TranscribeOptions], Flow]
+Strategy = Callable[[Audio, Tokenizer, TranscribeOptions, Sequence[Span] | None], Flow]
 
 STRATEGIES: dict[str, Strategy] = {"short-form": short_form, "sequential": sequential, "chunked": chunked}
 
 
-@dataclass(slots=True, eq=False)
-class _Run:
-    """One recording on its way: what keeps it open, and what is known so far."""
-
-    index: int
-    source: str
-    audio: Audio
-    resources: ExitStack
-    segments: list[Segment] = field(default_factory=list)
-
-
 class Batch:
-    """One run over several recordings."""
+    """One run over several recordings: paths, URLs, ``-``, or audio that is decoded already."""
 
     def __init__(
         self,
-        sources: list[str],
+        sources: Sequence[str | Audio],
         backend: Backend,
         options: TranscribeOptions,
         listener: Listener,
         track: int | None,
+        journal: Journal | None = None,
     ) -> None:
         self.sources, self.backend, self.options = sources, backend, options
-        self.listener, self.track = listener, track
+        self.listener, self.track, self.journal = listener, track, journal
         self.results: dict[int, Transcript | DistilError] = {}
-        self.running: dict[Audio, _Run] = {}
-        self.languages: dict[Audio, str | None] = {}
+        self.running: dict[Audio, Part] = {}
+        self.languages = Languages(backend, options.detection, self._detected)
+        self.hints = Hints(backend.tokenizer, options)
 
     def run(self) -> list[Transcript | DistilError]:
         size = max(self.backend.capabilities.batch_size, self.options.chunked.batch_size)
+        decode = wrapped(self.backend, self.options, self._prepared, self.listener.warning)
+        if self.journal:
+            decode = self.journal.recorded(decode, self._learned)
         try:
-            for run, step in drive_many(self._flows(), self._decode(), size):
+            for part, step in drive_many(self._flows(), decode, size):
                 if step is None:
-                    self._finish(run)
+                    self._finish(part)
                 else:
-                    self._hear(run, step)
+                    self._hear(part, step)
         finally:
-            for run in self.running.values():
-                run.resources.close()
+            for part in self.running.values():
+                part.recording.resources.close()
         return [self.results[index] for index in range(len(self.sources))]
 
-    def _flows(self) -> Iterator[tuple[_Run, Flow]]:
+    def _flows(self) -> Iterator[tuple[Part, Flow]]:
         """Open the recordings one after the other, as the driver asks for them."""
-        for index, source in enumerate(self.sources):
+        for index, given in enumerate(self.sources):
+            source = given.name if isinstance(given, Audio) else given
             resources = ExitStack()
             try:
-                audio = resources.enter_context(
-                    open_audio(
-                        source,
-                        n_mels=self.backend.capabilities.n_mels,
-                        track=self.track,
-                        warn=self.listener.warning,
-                    )
-                )
+                audios = resources.enter_context(self._opened(given))
             except DistilError as error:
                 resources.close()
                 self.results[index] = error
                 self.listener.file_failed(source, error)
                 continue
-            run = self.running[audio] = _Run(index, source, audio, resources)
-            self.listener.file_started(source, audio.duration)
-            yield run, self._strategy(audio)(audio, self.backend.tokenizer, self.options)
+            parts = self._parts(Recording(index, source, resources, 0.0, []), audios)
+            self.running |= {part.audio: part for part in parts}
+            if self.journal:
+                for part in parts:
+                    self.journal.opened(_title(part), part.audio)
+            self._announce(parts)
+            for part in parts:
+                yield part, self._flow(part)
+
+    def _opened(self, source: str | Audio) -> AbstractContextManager[tuple[Audio, ...]]:
+        """The audio of a recording: mixed, or of its channels."""
+        vad = self.options.vad if self.options.looks_for_speech else None
+        if isinstance(source, Audio):
+            return nullcontext((with_speech(source, vad) if vad else source,))
+        channels, track = self.options.channels, self.track
+        n_mels, warn = self.backend.capabilities.n_mels, self.listener.warning
+        progress = partial(self.listener.reading, source)
+        if channels == "mix":
+            return _alone(
+                open_audio(source, n_mels=n_mels, track=track, vad=vad, progress=progress, warn=warn)
+            )
+        only = None if channels == "split" else int(channels)
+        return open_channels(
+            source, channel=only, n_mels=n_mels, track=track, vad=vad, progress=progress, warn=warn
+        )
+
+    def _parts(self, recording: Recording, audios: Sequence[Audio]) -> list[Part]:
+        channels = self.options.channels
+        recording.duration = max(audio.duration for audio in audios)
+        recording.positions = [0.0] * len(audios)
+        names: Sequence[str | None] = [None]
+        if channels != "mix":
+            only = int(channels) if channels.isdecimal() else None
+            names = labels(len(audios), self.options.channel_names, only)
+        return [
+            Part(recording, number, audio, name, clips(audio, self.options))
+            for number, (audio, name) in enumerate(zip(audios, names, strict=True))
+        ]
+
+    def _announce(self, parts: Sequence[Part]) -> None:
+        """A recording is open: say what will be decoded of it."""
+        recording = parts[0].recording
+        self.listener.file_started(recording.source, recording.duration)
+        if all(asked(part.audio, self.options) == () for part in parts):
+            self.listener.warning(f"{recording.source}: ends before the first of --clip-timestamps")
+        if self.options.vad.filter:
+            quiet = [silences(part.audio, self.options) for part in parts]
+            self.listener.silence(recording.source, reduce(intersection, quiet))
+
+    def _flow(self, part: Part) -> Flow:
+        """The strategy for a recording, and around it what fills its gaps and times its words."""
+        audio, tokenizer, options = part.audio, self.backend.tokenizer, self.options
+        flow = self._strategy(audio)(audio, tokenizer, options, part.clips)
+        if options.quality.fill_gaps:
+            flow = self._filled(part, flow)
+        if not options.words.word_timestamps:
+            return flow
+        return with_words(flow, tokenizer, options, audio.duration)
+
+    def _filled(self, part: Part, flow: Flow) -> Flow:
+        """A flow that decodes what it has left out once more, alone."""
+        audio, tokenizer, options = part.audio, self.backend.tokenizer, self.options
+        alone = replace(options.sequential, condition_on_previous_text=False, initial_prompt=None)
+        anew = replace(options, sequential=alone)
+        return filled(
+            flow,
+            lambda gaps: sequential(audio, tokenizer, anew, gaps),
+            self._known(audio),
+            options.quality,
+            part.clips,
+        )
 
     def _strategy(self, audio: Audio) -> Strategy:
         name = self.options.long_form
@@ -95,54 +163,91 @@ class Batch:
             name = "short-form" if audio.duration <= WINDOW_SECONDS else "sequential"
         return STRATEGIES[name]
 
-    def _decode(self) -> Decode:
-        """The backend, wrapped: language first, then decoding with fallback."""
+    def _prepared(self, windows: Sequence[Window]) -> list[Window]:
+        """The windows with their languages and hints."""
+        return self.hints.add(self.languages.assign(windows), self._start)
 
-        def decode_at(windows: Sequence[Window], temperature: float) -> list[Hypothesis]:
-            return self.backend.decode(windows, replace(self.options.decode, temperature=temperature))
+    def _start(self, audio: Audio) -> float:
+        """The second at which the decoding of a recording begins."""
+        chosen = self.running[audio].clips
+        return chosen[0].start if chosen else 0.0
 
-        decode = with_fallback(decode_at, self.backend.tokenizer, self.options.fallback)
-        return lambda windows: decode(self._with_language(windows))
+    def _detected(self, audio: Audio, code: str, probability: float) -> None:
+        """The language of a recording has been detected."""
+        if self.journal:
+            self.journal.detected(audio, code, probability)
+        self.listener.language(self.running[audio].source, code, probability)
 
-    def _with_language(self, windows: Sequence[Window]) -> list[Window]:
-        """Give each window a language: the one asked for, or the one its recording's first window is in."""
+    def _learned(self, audio: Audio, code: str, probability: float) -> None:
+        """The language of a recording was detected by the run that this one goes on from."""
+        self.languages.learn(audio, code)
+        self.listener.language(self.running[audio].source, code, probability)
+
+    def _hear(self, part: Part, step: Step) -> None:
+        quality, known, recording = self.options.quality, self._known(part.audio), part.recording
+        for final in step.ready:
+            doubts = flags(final, part.segments, known, quality)
+            segment = replace(final, flags=doubts, speaker=part.speaker)
+            if quality.on_flag == "drop" and acts(segment, quality):
+                part.dropped.append(segment)
+                self.listener.dropped(part.source, segment)
+            else:
+                part.segments.append(segment)
+                self.listener.segment(part.source, segment)
+        recording.positions[part.number] = step.position
+        self.listener.progress(part.source, recording.position)
+
+    def _known(self, audio: Audio) -> Known:
+        """What the segments of a recording are judged by."""
+        return Known(
+            speech=audio.speech,
+            padding=self.options.vad.speech_pad_ms / 1000,
+            language=self._language(audio),
+            temperature=self.options.fallback.temperatures[0],
+        )
+
+    def _language(self, audio: Audio) -> str | None:
+        """The language of a recording, as far as it is known by now."""
         if not self.backend.tokenizer.vocab.multilingual:
-            return [replace(window, language="en") for window in windows]
-        unknown = {
-            window.audio: window
-            for window in reversed(windows)
-            if window.language is None and window.audio not in self.languages
-        }
-        if unknown:
-            found = self.backend.detect_language(list(unknown.values()))
-            for audio, probabilities in zip(unknown, found, strict=True):
-                code, probability = max(probabilities.items(), key=lambda item: item[1])
-                self.languages[audio] = code
-                self.listener.language(self.running[audio].source, code, probability)
-        return [
-            window if window.language else replace(window, language=self.languages[window.audio])
-            for window in windows
-        ]
+            return "en"
+        return self.languages.of(audio) or self.options.language
 
-    def _hear(self, run: _Run, step: Step) -> None:
-        for segment in step.ready:
-            run.segments.append(segment)
-            self.listener.segment(run.source, segment)
-        self.listener.progress(run.source, step.position)
+    def _finish(self, part: Part) -> None:
+        recording = part.recording
+        recording.transcripts[part.number] = self._transcript(part)
+        recording.positions[part.number] = recording.duration
+        self.languages.forget(part.audio)
+        del self.running[part.audio]
+        if not recording.complete:
+            return
+        recording.resources.close()
+        transcript = recording.transcript()
+        self.results[recording.index] = transcript
+        self.listener.file_done(recording.source, transcript)
 
-    def _finish(self, run: _Run) -> None:
-        capabilities = self.backend.capabilities
-        language = self.languages.pop(run.audio, None) or self.options.language
-        if not self.backend.tokenizer.vocab.multilingual:
-            language = "en"
-        transcript = Transcript(
-            segments=tuple(run.segments),
-            language=language,
-            duration=run.audio.duration,
+    def _transcript(self, part: Part) -> Transcript:
+        capabilities, known = self.backend.capabilities, self._known(part.audio)
+        return Transcript(
+            segments=tuple(part.segments),
+            language=known.language,
+            duration=part.audio.duration,
             backend=f"{capabilities.backend} {capabilities.compute_type} on {capabilities.device}",
             task=self.options.decode.task,
+            speech=part.audio.speech,
+            uncovered=uncovered(part.segments, known, self.options.quality, part.clips),
+            dropped=tuple(part.dropped),
+            skipped=() if part.clips is None else outside(part.clips, part.audio.duration),
+            vad=self.options.vad.settings if self.options.vad.filter else (),
         )
-        del self.running[run.audio]
-        run.resources.close()
-        self.results[run.index] = transcript
-        self.listener.file_done(run.source, transcript)
+
+
+def _title(part: Part) -> str:
+    """What a journal calls a recording, or a channel of it."""
+    return part.source if part.speaker is None else f"{part.source}, {part.speaker}"
+
+
+@contextmanager
+def _alone(opened: AbstractContextManager[Audio]) -> Iterator[tuple[Audio, ...]]:
+    """One audio as a tuple of parts."""
+    with opened as audio:
+        yield (audio,)

@@ -7,7 +7,8 @@
     ├── AllInputsFailed        5   every recording failed
     ├── InputError             5   one recording cannot be read or decoded
     ├── EnvironmentProblem     6   model, library, network or device is missing
-    │   └── ModelError         6   a model folder is incomplete or damaged
+    │   ├── ModelError         6   a model folder is incomplete or damaged
+    │   └── OutOfMemory        6   a device cannot hold what it was asked to decode
     ├── OutputError            7   a result cannot be written
     └── QualityGateError       8   a quality gate that the user set has tripped
 
@@ -75,6 +76,10 @@ class EnvironmentProblem(DistilError):
 
 class ModelError(EnvironmentProblem):
     """A model folder is incomplete, damaged or of a kind that cannot be used."""
+
+
+class OutOfMemory(EnvironmentProblem):
+    """A device cannot hold what it was asked to decode; fewer windows at once may fit."""
 
 
 class OutputError(DistilError):

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from distilcli.backends.base import Backend, check_name, check_options, load_backend
+from distilcli.backends.base import Aligner, Backend, check_name, check_options, load_backend
 from distilcli.batch import Batch
 from distilcli.config import ChunkedOptions, EngineOptions, SequentialOptions, TranscribeOptions
 from distilcli.errors import DistilError, UsageError
+from distilcli.journal import Journal
 from distilcli.languages import LANGUAGES
 from distilcli.listener import Listener
-from distilcli.types import Transcript
+from distilcli.types import Audio, Transcript
 
 __all__ = ["Listener", "check", "default_options", "load_model", "transcribe", "transcribe_many"]
 
@@ -58,7 +59,7 @@ def default_options(
 
 
 def transcribe(
-    source: str | Path,
+    source: str | Path | Audio,
     model: str | Backend = "distil-large-v3",
     options: TranscribeOptions | None = None,
     *,
@@ -66,6 +67,8 @@ def transcribe(
     listener: Listener | None = None,
 ) -> Transcript:
     """Transcribe one recording; `model` is a name, a folder or a loaded backend.
+
+    The recording is a path, a URL, ``-``, or samples in memory (`distilcli.audio.from_array`).
 
     Without `options`, a model that is given by name or folder is used as its authors recommend: see
     `default_options`.
@@ -87,28 +90,38 @@ def transcribe(
 
 
 def transcribe_many(
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path | Audio],
     backend: Backend,
     options: TranscribeOptions,
     listener: Listener | None = None,
     *,
     track: int | None = None,
+    journal: Journal | None = None,
 ) -> list[Transcript | DistilError]:
     """Transcribe recordings with windows of several of them in one batch; results in the order of `sources`.
 
     A recording that fails gives its error in place of a transcript and never stops the others. Segments reach
-    the listener as soon as they are final, so an interrupt loses none of them.
+    the listener as soon as they are final, so an interrupt loses none of them. What the `journal` holds of an
+    earlier run is not decoded again.
 
     Raises:
-        UsageError: the model or the backend cannot honour an option; nothing has been read then.
+        UsageError: the model or the backend cannot honour an option, and nothing has been read then; or a
+            recording is not the one that the journal is about.
     """
     check(backend, options)
-    return Batch([str(source) for source in sources], backend, options, listener or Listener(), track).run()
+    given = [source if isinstance(source, Audio) else str(source) for source in sources]
+    return Batch(given, backend, options, listener or Listener(), track, journal).run()
 
 
 def check(backend: Backend, options: TranscribeOptions) -> None:
     """Raise `UsageError` for an option that this backend or model cannot honour."""
     check_options(backend.capabilities, options.decode)
+    if options.words.word_timestamps and not isinstance(backend, Aligner):
+        raise UsageError(
+            f"--word-timestamps cannot be used with the {backend.capabilities.backend} backend: "
+            "it cannot say when a word was spoken",
+            hint="leave the option out, or choose another --backend",
+        )
     vocab = backend.tokenizer.vocab
     if vocab.multilingual:
         if options.language is not None:

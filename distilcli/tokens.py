@@ -193,6 +193,22 @@ class Tokenizer:
         """Text of the ids; timestamps and other special tokens are left out."""
         return str(self._tokenizer.decode(self.vocab.text_tokens(tokens)))
 
+    def pieces(self, tokens: Sequence[int]) -> list[tuple[str, tuple[int, ...]]]:
+        """The shortest runs of text tokens that end with a whole character, each with its text.
+
+        Joined, they are the tokens and their text again: bytes that are no character at all stay with the
+        piece after them. Source: openai/whisper `split_tokens_on_unicode`.
+        """
+        text = self.decode(tokens)
+        found: list[tuple[str, tuple[int, ...]]] = []
+        first, done = 0, 0  # token that the open run begins with, and length of the text before it
+        for end in range(1, len(tokens) + 1):
+            run = self.decode(tokens[first:end])
+            if text.startswith(run, done) and (end == len(tokens) or not run.endswith("\ufffd")):
+                found.append((run, tuple(tokens[first:end])))
+                first, done = end, done + len(run)
+        return found
+
     @cached_property
     def non_speech(self) -> tuple[int, ...]:
         """Ids of symbols that are not spoken (notes, brackets, speaker tags), suppressed by default."""

@@ -47,18 +47,20 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """One recording: 16 kHz mono samples, shape (n,), possibly memory-mapped.
+    """One recording: 16 kHz mono samples, shape (n,), possibly on disk.
 
     `log_mel_peak` maps a number of mel bands to the largest log10 mel power of the whole recording, the one
     global quantity of Whisper's features (everything under ``peak - 8`` is clamped). The decoding pass fills
     it; `features` computes what is missing. `speech` holds the stretches that the voice activity detection
-    found, in order and apart; None means that nobody looked.
+    found, in order and apart; None means that nobody looked. `digest` is the hash of the samples, empty for
+    those that were not read by `open_audio`.
     """
 
     name: str
     samples: Samples
     log_mel_peak: dict[int, float] = field(default_factory=dict)
     speech: tuple[Span, ...] | None = None
+    digest: str = ""
 
     @property
     def duration(self) -> float:
@@ -73,7 +75,8 @@ class Window:
     `span` is in seconds of the recording, on the 10 ms grid of the features. `prompt` holds token ids of
     previous text, without the start-of-previous token. `language` is a code such as ``en``; None asks the
     pipeline to detect it. An `isolated` window is treated as a recording of its own: its features see neither
-    the neighbouring samples nor the recording's peak (Transformers' chunked algorithm).
+    the neighbouring samples nor the recording's peak (Transformers' chunked algorithm). `hotwords` are ids in
+    front of the prompt, `prefix` those of text that the decoder goes on from.
     """
 
     audio: Audio
@@ -81,6 +84,8 @@ class Window:
     prompt: tuple[int, ...] = ()
     language: str | None = None
     isolated: bool = False
+    hotwords: tuple[int, ...] = ()
+    prefix: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,8 @@ class Hypothesis:
 
     `tokens` are text and timestamp ids without prompt and end-of-text; timestamps are relative to the window.
     `avg_logprob` is in nats per token, end-of-text included (openai/whisper's definition). `words`, where
-    they were asked for, are in seconds of the window. `tried` names the attempts that were made before this
-    one was kept.
+    they were asked for, are its text tokens one by one, without texts and in seconds of the window: words are
+    made of them last (`distilcli.words`). `tried` names the attempts that were made before this one was kept.
     """
 
     tokens: tuple[int, ...]
@@ -144,7 +149,8 @@ class Transcript:
 
     `language` is a code; `duration` is the recording's length in seconds; `complete` is False for what was
     saved when the run was interrupted. `speech` are the stretches with speech (None: nobody looked),
-    `uncovered` those of them that have no words.
+    `uncovered` those of them that have no words. `skipped` are the stretches that were not decoded, and `vad`
+    the settings by which silence was skipped; `dropped` are segments that were taken out for their flags.
     """
 
     segments: tuple[Segment, ...]
@@ -156,6 +162,9 @@ class Transcript:
     complete: bool = True
     speech: tuple[Span, ...] | None = None
     uncovered: tuple[Span, ...] = ()
+    skipped: tuple[Span, ...] = ()
+    vad: tuple[tuple[str, float | None], ...] = ()
+    dropped: tuple[Segment, ...] = ()
 
     @property
     def text(self) -> str:

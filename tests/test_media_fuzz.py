@@ -30,9 +30,6 @@ NAMES = (
 MUTATION = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255))
 FUZZ = settings(
     max_examples=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -108,6 +108,43 @@ def test_sequential_equals_faster_whisper(
     assert found.language == info.language
 
 
+@pytest.mark.parametrize(
+    "hints", [{"hotwords": "Aubrey and Maturin"}, {"prefix": "Hello, and", "hotwords": "the computer"}]
+)
+def test_hints_are_those_of_faster_whisper(ct2: Backend, hints: dict[str, str]) -> None:
+    import faster_whisper
+
+    peer = faster_whisper.WhisperModel(
+        str(models.resolve("nano", "ctranslate2").folder), device="cpu", compute_type="float32", cpu_threads=1
+    )
+    segments, _ = peer.transcribe(str(DEMO), language="en", beam_size=1, temperature=0.0, **hints)
+    expected = [one.tokens for one in segments]
+    plain, found = (
+        [list(one.tokens) for one in _transcribe(DEMO, ct2, options).segments]
+        for options in (GREEDY, replace(GREEDY, **hints))
+    )
+    assert found == expected
+    assert found != plain, "hints that change nothing prove nothing"
+
+
+def test_clips_equal_those_of_faster_whisper(ct2: Backend) -> None:
+    """With the text so far as the prompt across clips; the last clip has no end."""
+    import faster_whisper
+
+    clips = (2.317, 12.0, 40.5, 41.9, 58.0)
+    peer = faster_whisper.WhisperModel(
+        str(models.resolve("nano", "ctranslate2").folder), device="cpu", compute_type="float32", cpu_threads=1
+    )
+    segments, _ = peer.transcribe(
+        str(DEMO), language="en", beam_size=1, temperature=0.0, clip_timestamps=list(clips)
+    )
+    expected = [(one.tokens, round(one.start, 2)) for one in segments]
+    found = _transcribe(DEMO, ct2, replace(GREEDY, clip_timestamps=clips))
+    assert [(list(one.tokens), round(one.span.start, 2)) for one in found.segments] == expected
+    assert expected[0][1] >= 2.31
+    assert not any(12.0 <= start < 40.49 or 41.9 <= start < 58.0 for _, start in expected)
+
+
 @pytest.mark.parametrize("recording", ["demo", LONG_CHAPTER], indirect=True)
 @pytest.mark.parametrize("backend", ["ct2", "hf"])
 def test_sequential_equals_openai_whisper(

@@ -7,6 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from distilcli.backends.base import BACKENDS, COMPUTE_TYPES
+from distilcli.cli.arguments_journal import JOURNAL
+from distilcli.cli.arguments_live import LIVE
+from distilcli.cli.arguments_many import MANY
+from distilcli.cli.arguments_quality import QUALITY
+from distilcli.cli.arguments_spoken import SPOKEN
+from distilcli.cli.arguments_vad import VAD
+from distilcli.cli.arguments_words import WORDS
 from distilcli.cli.flags import MAYBE, SWITCH, Flag, Reader, from_field, number, one_of
 from distilcli.config import (
     LONG_FORM,
@@ -204,4 +211,7 @@ REPORT = [
     _on("quiet", "Report", "Errors only.", "-q"),
     _on("verbose", "Report", "Show each segment with its times.", "-v"),
 ]
-FLAGS = [*OUTPUT, *MODEL, *RECORDING, *LONG, *DECODING, *FALLBACK, *REPORT]
+FLAGS = [
+    *(*OUTPUT, *MODEL, *RECORDING, *SPOKEN, *LONG, *VAD, *WORDS),
+    *(*DECODING, *FALLBACK, *QUALITY, *MANY, *LIVE, *JOURNAL, *REPORT),
+]

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distilcli.cli import stdout
+from distilcli.cli.doubts import doubts
 from distilcli.errors import DistilError
 from distilcli.pipeline import Listener
-from distilcli.types import Segment, Transcript
+from distilcli.types import Segment, Span, Transcript
 from distilcli.writers.json import SCHEMA, record
 
 
@@ -26,6 +27,7 @@ class EventStream(Listener):
     def __init__(self) -> None:
         self.written: dict[str, list[Path]] = {}
         self._segments: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
         self._durations: dict[str, float] = {}
 
     def plan(self, sources: Sequence[str], targets: dict[str, dict[str, Path]], model: str) -> None:
@@ -37,6 +39,9 @@ class EventStream(Listener):
         self._durations[source] = duration
         _emit("file_start", source=source, duration=duration)
 
+    def silence(self, source: str, spans: Sequence[Span]) -> None:
+        _emit("silence", source=source, spans=[[span.start, span.end] for span in spans])
+
     def language(self, source: str, code: str, probability: float) -> None:
         _emit("language", source=source, language=code, probability=probability)
 
@@ -44,6 +49,14 @@ class EventStream(Listener):
         number = self._segments.get(source, 0)
         self._segments[source] = number + 1
         _emit("segment", source=source, **record(number, segment))
+
+    def dropped(self, source: str, segment: Segment) -> None:
+        number = self._dropped.get(source, 0)
+        self._dropped[source] = number + 1
+        _emit("dropped", source=source, **record(number, segment))
+
+    def partial(self, source: str, start: float, text: str) -> None:
+        _emit("partial", source=source, start=start, text=text)
 
     def progress(self, source: str, seconds: float) -> None:
         _emit("progress", source=source, seconds=seconds, duration=self._durations.get(source))
@@ -59,6 +72,7 @@ class EventStream(Listener):
             language=transcript.language,
             segments=len(transcript.segments),
             outputs=[str(path) for path in self.written.get(source, [])],
+            **doubts(transcript),
         )
 
     def file_failed(self, source: str, error: DistilError) -> None:

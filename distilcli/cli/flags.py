@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,6 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from distilcli import config
 from distilcli.errors import UsageError, closest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,16 +93,17 @@ class Flag:
 
 
 def with_flags(
-    inputs: Any, flags: Iterable[Flag], *, default: Any = inspect.Parameter.empty
+    inputs: Any, flags: Iterable[Flag], *, default: Any = inspect.Parameter.empty, context: bool = False
 ) -> Callable[[Command], Command]:
     """Give a command that takes ``(inputs, **values)`` the signature that its flags describe.
 
-    `inputs` is the annotation of the positional arguments; with a `default` they may be left out.
+    `inputs` is the annotation of the positional arguments; with a `default` they may be left out. With
+    `context` the command is handed Typer's context as well, by that name.
     """
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
-        inspect.Parameter(
-            "inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=inputs
-        ),
+        *([inspect.Parameter("context", kind, annotation=typer.Context)] if context else []),
+        inspect.Parameter("inputs", kind, default=default, annotation=inputs),
         *(flag.parameter() for flag in flags),
     ]
 
@@ -119,7 +120,7 @@ def from_field(options: type, name: str, panel: str, reader: Reader | None = Non
     field = next(one for one in dataclasses.fields(options) if one.name == name)
     return Flag(
         name=name,
-        help=field_docs(config)[options.__name__][name],
+        help=field_docs(sys.modules[options.__module__])[options.__name__][name],
         panel=panel,
         reader=reader or _reader(name, get_type_hints(options)[name]),
         default=field.default,
@@ -153,6 +154,15 @@ def number(name: str, kind: type[int] | type[float], none: float | None = None) 
             raise UsageError(f"{spelled(name)} must be {what}, not '{value}'") from None
 
     return Reader(parse=parse, metavar="N" if kind is int else "X")
+
+
+def origins(context: typer.Context) -> dict[str, str]:
+    """Where the value of each parameter of a command comes from: the command line, or its default."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {
+        name: "command line" if source is not None and source.name == "COMMANDLINE" else "default"
+        for name, source in sources.items()
+    }
 
 
 def spelled(name: str) -> str:

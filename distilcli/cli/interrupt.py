@@ -27,9 +27,9 @@ class Terminated(KeyboardInterrupt):
 class Interrupted(DistilError):
     """The run was stopped from outside; what was finished is kept."""
 
-    def __init__(self, cause: KeyboardInterrupt, message: str) -> None:
+    def __init__(self, cause: KeyboardInterrupt, message: str, *, hint: str | None = None) -> None:
         terminated = isinstance(cause, Terminated)
-        super().__init__(f"{'terminated' if terminated else 'interrupted'}{message}")
+        super().__init__(f"{'terminated' if terminated else 'interrupted'}{message}", hint=hint)
         self.exit_code = EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
 
 

@@ -5,10 +5,11 @@ Imported inside command bodies only, with the pipeline.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,20 +18,29 @@ from distilcli.cli.inputs import STDIN, is_url, stem
 from distilcli.errors import DistilError, OutputError, UsageError
 from distilcli.pipeline import Listener
 from distilcli.types import Segment, Transcript
-from distilcli.writers import WRITERS, write_atomically
-from distilcli.writers.atomic import output_error
+from distilcli.writers import WRITERS, Writer, write_atomically
+from distilcli.writers.atomic import output_error, remove_leftovers
+
+PARTIAL = ".partial"
+"""Before the ending of a file that holds a part of a transcript."""
 
 Targets = dict[str, dict[str, Path]]
 """Source -> format -> the file that it will be written to."""
 
 
-def plan(sources: Sequence[str], formats: Sequence[str], folder: Path) -> Targets:
-    """Name the files of a run.
+def plan(
+    sources: Sequence[str], formats: Sequence[str], folder: Path, below: Mapping[str, Path] | None = None
+) -> Targets:
+    """Name the files of a run; `below` maps a source to its place under `folder`.
 
     Raises:
         UsageError: two inputs would write one file, or a result would overwrite an input.
     """
-    targets = {source: {name: folder / f"{stem(source)}.{name}" for name in formats} for source in sources}
+    places = {source: folder / (below or {}).get(source, Path()) for source in sources}
+    targets = {
+        source: {name: place / f"{stem(source)}.{name}" for name in formats}
+        for source, place in places.items()
+    }
     inputs = {
         os.path.realpath(source): source for source in sources if source != STDIN and not is_url(source)
     }
@@ -62,13 +72,24 @@ def check_folder(folder: Path, targets: Targets) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for place in {path.parent for files in targets.values() for path in files.values()}:
+            place.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise OutputError(f"{folder} is a file, and -o needs a folder") from error
+        raise OutputError(f"{error.filename} is a file, and -o needs a folder") from error
     except OSError as error:
         raise output_error(folder, error) from error
     taken = next((path for files in targets.values() for path in files.values() if path.is_dir()), None)
     if taken is not None:
         raise OutputError(f"cannot write {taken}: there is a folder of this name")
+
+
+def written_before(targets: Targets) -> list[str]:
+    """The sources that have a file in every format that is asked for."""
+    return [
+        source
+        for source, files in targets.items()
+        if files and all(path.is_file() for path in files.values())
+    ]
 
 
 @dataclass(slots=True)
@@ -78,15 +99,23 @@ class _Partial:
     duration: float
     language: str | None
     segments: list[Segment] = field(default_factory=list)
+    dropped: list[Segment] = field(default_factory=list)
 
 
 class FileWriter(Listener):
     """Writes the files of a recording when it is done, and after an interrupt those of what was finished."""
 
-    def __init__(self, targets: Targets, blank: Transcript, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        blank: Transcript,
+        note: Callable[[str], None],
+        writers: Mapping[str, Writer] = WRITERS,
+    ) -> None:
         """`blank` is a transcript without segments: language, model, backend and task of the run."""
-        self.targets, self.blank, self.note = targets, blank, note
+        self.targets, self.blank, self.note, self.writers = targets, blank, note, writers
         self.written: dict[str, list[Path]] = {}
+        self.resumed = False  # then what an earlier run left beside the results is taken away
         self._running: dict[str, _Partial] = {}
         self._saving = threading.Lock()  # a second Ctrl-C saves from a thread of its own
 
@@ -99,6 +128,9 @@ class FileWriter(Listener):
 
     def segment(self, source: str, segment: Segment) -> None:
         self._running[source].segments.append(segment)
+
+    def dropped(self, source: str, segment: Segment) -> None:
+        self._running[source].dropped.append(segment)
 
     def file_failed(self, source: str, error: DistilError) -> None:
         self._running.pop(source, None)
@@ -116,6 +148,14 @@ class FileWriter(Listener):
             raise
         del self._running[source]
 
+    def save_so_far(self, source: str) -> None:
+        """Write the finished segments of a recording that goes on.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        self._write(source, self._so_far(self._running[source]), PARTIAL)
+
     def save_partials(self) -> list[str]:
         """Write the finished segments of unfinished recordings; sentences that say what is where."""
         with self._saving:
@@ -128,38 +168,52 @@ class FileWriter(Listener):
         for source, partial in running.items():
             if not partial.segments or not self.targets.get(source):
                 continue
-            transcript = replace(
-                self.blank,
-                segments=tuple(partial.segments),
-                language=partial.language,
-                duration=partial.duration,
-                complete=False,
-            )
             try:
-                self._write(source, transcript, ".partial")
+                self._write(source, self._so_far(partial), PARTIAL)
             except OutputError as error:
                 said.append(f"what was finished of {source} is lost: {error.message}")
                 continue
-            reached = f"{partial.segments[-1].span.end:.0f} s of {partial.duration:.0f} s"
+            whole = f" of {partial.duration:.0f} s" if partial.duration else ""
+            reached = f"{partial.segments[-1].span.end:.0f} s{whole}"
             said.append(f"{reached} of {source} is in {_names(self.written[source])}")
         return said
+
+    def _so_far(self, partial: _Partial) -> Transcript:
+        return replace(
+            self.blank,
+            segments=tuple(partial.segments),
+            dropped=tuple(partial.dropped),
+            language=partial.language,
+            duration=partial.duration,
+            complete=False,
+        )
 
     def _write(self, source: str, transcript: Transcript, infix: str) -> None:
         files = self.targets.get(source, {})
         named = replace(transcript, model=transcript.model or self.blank.model)
         for name, path in files.items():
-            target = path.with_name(f"{path.name.removesuffix('.' + name)}{infix}.{name}")
-            write_atomically(target, WRITERS[name](named))
-            self.written.setdefault(source, []).append(target)
+            target = _beside(path, name, infix)
+            write_atomically(target, self.writers[name](named))
+            if self.resumed and not infix:
+                with contextlib.suppress(OSError):  # what they held is in the file that was just written
+                    _beside(path, name, PARTIAL).unlink(missing_ok=True)
+                    remove_leftovers(path)
+            if target not in self.written.setdefault(source, []):
+                self.written[source].append(target)
         if files and not infix:
             self.note(f"wrote {_names(self.written[source])}")
+
+
+def _beside(path: Path, ending: str, infix: str) -> Path:
+    """``talk.srt`` as ``talk.partial.srt``."""
+    return path.with_name(f"{path.name.removesuffix('.' + ending)}{infix}.{ending}")
 
 
 class DocumentPrinter(Listener):
     """Prints the transcripts to stdout in one format, in the order of the inputs."""
 
-    def __init__(self, sources: Sequence[str], format_name: str, model: str) -> None:
-        self._writer, self._model = WRITERS[format_name], model
+    def __init__(self, sources: Sequence[str], writer: Writer, model: str) -> None:
+        self._writer, self._model = writer, model
         self._order = stdout.InOrder(sources, lambda _, text: stdout.write(text))
 
     def file_done(self, source: str, transcript: Transcript) -> None:

@@ -8,21 +8,27 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 from distilcli.cli import stdout
+from distilcli.cli.doubts import sentence
 from distilcli.errors import DistilError
 from distilcli.languages import LANGUAGES
 from distilcli.models import ModelEvent
 from distilcli.pipeline import Listener
-from distilcli.types import Segment, Transcript
-from distilcli.writers.cues import clean, clock
+from distilcli.spans import intersection, total
+from distilcli.types import Segment, Span, Transcript
+from distilcli.writers.cues import clean, clock, playtime
+from distilcli.writers.speakers import said
 
 STEP = 10
 """Percent between two plain lines of one recording."""
+
+_PATIENCE = 5.0
+"""Seconds of reading before a plain line says how far it has come."""
 
 
 class Reporter(Listener):
@@ -72,6 +78,7 @@ class LineReporter(Reporter):
         self._durations: dict[str, float] = {}
         self._said: dict[str, int] = {}
         self._began: dict[str, float] = {}
+        self._reading: dict[str, float] = {}
 
     def note(self, text: str) -> None:
         self._print(text)
@@ -85,9 +92,25 @@ class LineReporter(Reporter):
             self._said[key] = step
             self.note(f"{key}: {_amount(event)}")
 
+    def reading(self, source: str, seconds: float, duration: float | None) -> None:
+        began = self._reading.setdefault(source, time.monotonic())
+        if not duration or time.monotonic() - began < _PATIENCE:
+            return
+        key, step = f"reading {source}", int(100 * seconds / duration) // STEP
+        if step > self._said.get(key, 0):
+            self._said[key] = step
+            self.note(f"{key}: {step * STEP} %")
+
     def file_started(self, source: str, duration: float) -> None:
         self._durations[source], self._began[source] = duration, time.monotonic()
-        self.note(f"{source}: {_clock(duration)} long")
+        if duration:  # a live source has none yet
+            self.note(f"{source}: {playtime(duration)} long")
+
+    def silence(self, source: str, spans: Sequence[Span]) -> None:
+        self.note(
+            f"{source}: voice activity: {total(spans):.1f} s of {self._durations[source]:.1f} s "
+            "without speech are skipped"
+        )
 
     def language(self, source: str, code: str, probability: float) -> None:
         name = LANGUAGES.get(code, code).title()
@@ -98,9 +121,11 @@ class LineReporter(Reporter):
         percent = int(100 * seconds / duration) if duration else 0
         if self._said.get(source, 0) < percent // STEP < 100 // STEP:
             self._said[source] = percent // STEP
-            self.note(f"{source}: {percent} % ({_clock(seconds)} of {_clock(duration)})")
+            self.note(f"{source}: {percent} % ({playtime(seconds)} of {playtime(duration)})")
 
     def file_done(self, source: str, transcript: Transcript) -> None:
+        if doubt := sentence(transcript):
+            self.note(f"{source}: {doubt}")
         took = max(time.monotonic() - self._began[source], 1e-3)
         speed = transcript.duration / took
         self.note(f"{source}: done in {took:.1f} s ({speed:.1f} times as fast as it plays)")
@@ -129,6 +154,7 @@ class BarReporter(LineReporter):
             transient=True,
         )
         self._done: dict[str, float] = {}
+        self._silences: dict[str, Sequence[Span]] = {}
         self._tasks: dict[str, TaskID] = {}
         self._all: TaskID | None = None
 
@@ -151,11 +177,28 @@ class BarReporter(LineReporter):
         if event.done >= event.total:
             self._progress.remove_task(self._tasks.pop(key))
 
+    def reading(self, source: str, seconds: float, duration: float | None) -> None:
+        key = f"reading {source}"
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(f"reading {_shown(source)}", total=duration, at="")
+        self._progress.update(self._tasks[key], completed=seconds, at=playtime(seconds))
+
+    def _read(self, source: str) -> None:
+        """A recording is read, or could not be."""
+        task = self._tasks.pop(f"reading {source}", None)
+        if task is not None:
+            self._progress.remove_task(task)
+
     def file_started(self, source: str, duration: float) -> None:
+        self._read(source)
         self._durations[source], self._began[source] = duration, time.monotonic()
         self._total[source] = duration
         self._tasks[source] = self._progress.add_task(_shown(source), total=duration, at="")
         self._move(source, 0.0)
+
+    def silence(self, source: str, spans: Sequence[Span]) -> None:
+        self._silences[source] = spans
+        super().silence(source, spans)
 
     def progress(self, source: str, seconds: float) -> None:
         self._move(source, seconds)
@@ -166,23 +209,37 @@ class BarReporter(LineReporter):
         super().file_done(source, transcript)
 
     def file_failed(self, source: str, error: DistilError) -> None:
+        self._read(source)
         if source in self._tasks:
             self._progress.remove_task(self._tasks.pop(source))
         self._total.pop(source, None)
         self._done.pop(source, None)
+        self._silences.pop(source, None)
         super().file_failed(source, error)
 
     def _move(self, source: str, seconds: float) -> None:
         self._done[source] = seconds
         duration = self._durations[source]
         took = max(time.monotonic() - self._began[source], 1e-3)
-        at = f"{_clock(seconds)}/{_clock(duration)}  {seconds / took:.1f}x"
-        self._progress.update(self._tasks[source], completed=seconds, at=at)
+        at = f"{playtime(seconds)}/{playtime(duration)}  {seconds / took:.1f}x"
+        self._progress.update(
+            self._tasks[source],
+            completed=self._heard(source, seconds),
+            total=self._heard(source, duration),
+            at=at,
+        )
         if self._all is not None:
-            done, total = sum(self._done.values()), sum(self._total.values())
+            done, whole = sum(self._done.values()), sum(self._total.values())
             self._progress.update(
-                self._all, completed=done, total=total, at=f"{_clock(done)}/{_clock(total)}"
+                self._all,
+                completed=sum(self._heard(one, seconds) for one, seconds in self._done.items()),
+                total=whole - sum(map(total, self._silences.values())),
+                at=f"{playtime(done)}/{playtime(whole)}",
             )
+
+    def _heard(self, source: str, seconds: float) -> float:
+        """How many of the first `seconds` are decoded: the time left does not depend on skipped silence."""
+        return seconds - total(intersection(self._silences.get(source, ()), [Span(0.0, seconds)]))
 
     def _print(self, text: str) -> None:
         self._progress.console.print(text, markup=False, soft_wrap=True)
@@ -198,7 +255,7 @@ class TextPrinter(Listener):
         self._order = stdout.InOrder(sources, self._say)
 
     def segment(self, source: str, segment: Segment) -> None:
-        text = clean(segment.text).replace("\n", " ")
+        text = clean(said(segment).text).replace("\n", " ")
         if text:
             self._order.say(source, f"{_span(segment)} {text}\n" if self._times else f"{text}\n")
 
@@ -221,6 +278,9 @@ class SilentLines(LineReporter):
     def progress(self, source: str, seconds: float) -> None:
         """Say nothing."""
 
+    def reading(self, source: str, seconds: float, duration: float | None) -> None:
+        """Say nothing."""
+
 
 def reporter(
     mode: str, *, quiet: bool, alone: bool, durations: Callable[[], Mapping[str, float]]
@@ -236,10 +296,6 @@ def reporter(
 def is_live_terminal(stream: TextIO) -> bool:
     """True for a terminal that can redraw lines, outside of continuous integration."""
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
-
-
-def _clock(seconds: float) -> str:
-    return clock(round(max(seconds, 0.0)) * 1000, ".", hours=False)[:-4]
 
 
 def _amount(event: ModelEvent) -> str:

@@ -5,18 +5,24 @@ Reads no file and loads nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
 from distilcli.backends.base import check_engine
 from distilcli.cli.arguments import FORMATS, SHORTHANDS
+from distilcli.cli.arguments_live import live_options
+from distilcli.cli.arguments_spoken import detection_options
+from distilcli.cli.arguments_vad import vad_options
+from distilcli.cli.arguments_words import line_options, word_options
 from distilcli.config import (
     ChunkedOptions,
     DecodeOptions,
     EngineOptions,
     FallbackOptions,
+    LineOptions,
+    QualityOptions,
     SequentialOptions,
     TranscribeOptions,
 )
@@ -33,6 +39,7 @@ class OutputRequest:
     formats: tuple[str, ...] = ()
     folder: str | None = None
     events: bool = False
+    lines: LineOptions = field(default_factory=LineOptions)
 
     @property
     def to_stdout(self) -> bool:
@@ -42,7 +49,7 @@ class OutputRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Everything that a command line asks for."""
+    """Everything that a command line asks for; `values` and `origins` are of the flags, for the report."""
 
     inputs: tuple[str, ...]
     model: str
@@ -51,6 +58,15 @@ class Request:
     output: OutputRequest
     unset: frozenset[str] = frozenset()
     audio_track: int | None = None
+    live: bool = False
+    live_device: str | None = None
+    recursive: bool = False
+    skip_existing: bool = False
+    report: str | None = None
+    journal: bool = True
+    restart: bool = False
+    values: Mapping[str, object] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     offline: bool | None = None
     progress: str = "auto"
     quiet: bool = False
@@ -66,35 +82,71 @@ class Request:
         )
 
 
-def request(inputs: Iterable[str], values: dict[str, Any]) -> Request:
-    """The request that the values of `FLAGS` make.
+def request(
+    inputs: Iterable[str], values: dict[str, Any], origins: Mapping[str, str] | None = None
+) -> Request:
+    """The request that the values of `FLAGS` make; `origins` says of each where it comes from.
 
     Raises:
         UsageError: a value is out of range, or two flags contradict each other.
     """
     fallback = _pick(FallbackOptions, values)
     sequential, chunked = _pick(SequentialOptions, values), _pick(ChunkedOptions, values)
+    given = tuple(inputs)
+    _check_inputs(given, values["live"])
     unset = frozenset(name for name in ("condition_on_previous_text", "chunk_length") if values[name] is None)
     return Request(
-        inputs=tuple(inputs),
+        inputs=given,
         model=values["model"],
         engine=_engine(values),
         options=TranscribeOptions(
             language=values["language"],
             long_form=values["long_form"],
+            hotwords=values["hotwords"],
+            prefix=values["prefix"],
+            channels=values["channels"],
+            channel_names=values["channel_names"],
+            clip_timestamps=values["clip_timestamps"],
+            detection=detection_options(values),
+            live=live_options(values),
+            vad=vad_options(values),
             decode=DecodeOptions(**{**_pick(DecodeOptions, values), "temperature": 0.0}),
             fallback=FallbackOptions(**fallback, temperatures=ladder(values)),
             sequential=SequentialOptions(**_without(sequential, unset)),
             chunked=ChunkedOptions(**_without(chunked, unset)),
+            words=word_options(values),
+            quality=QualityOptions(**_pick(QualityOptions, values)),
         ),
-        output=_output(values),
+        output=_checked_skip(_output(values), values["skip_existing"]),
         unset=unset,
         audio_track=values["audio_track"],
+        live=values["live"],
+        live_device=values["live_device"],
+        recursive=values["recursive"],
+        skip_existing=values["skip_existing"],
+        report=values["report"],
+        journal=values["journal"],
+        restart=values["restart"],
+        values=values,
+        origins=origins or {},
         offline=values["offline"] or None,
         progress=values["progress"],
         quiet=values["quiet"],
         verbose=values["verbose"],
     )
+
+
+def _check_inputs(inputs: tuple[str, ...], live: bool) -> None:
+    if live and inputs not in ((), ("-",)):
+        raise UsageError(
+            f"--live listens to the microphone, or with - to standard input, and {inputs[0]} is given",
+            hint="leave --live out to transcribe recordings",
+        )
+    if not live and not inputs:
+        raise UsageError(
+            "nothing to transcribe is given",
+            hint="distilcli transcribe talk.mp3, or distilcli transcribe --live for the microphone",
+        )
 
 
 def ladder(values: dict[str, Any]) -> tuple[float, ...]:
@@ -121,9 +173,18 @@ def _output(values: dict[str, Any]) -> OutputRequest:
     if folder is not None and folder != "-" and not wanted:
         wanted = ["all"]
     chosen = FORMATS if "all" in wanted else tuple(dict.fromkeys(wanted))
-    output = OutputRequest(formats=chosen, folder=folder, events=values["json"])
+    output = OutputRequest(formats=chosen, folder=folder, events=values["json"], lines=line_options(values))
     if output.to_stdout:
         return _checked_stdout(replace(output, formats=chosen or ("txt",)))
+    return output
+
+
+def _checked_skip(output: OutputRequest, skip: bool) -> OutputRequest:
+    if skip and (output.to_stdout or not output.formats):
+        raise UsageError(
+            "--skip-existing looks for result files, and this command writes none",
+            hint="add a format, such as --srt",
+        )
     return output
 
 

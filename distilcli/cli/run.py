@@ -6,18 +6,24 @@ Imported inside the command's body only: it brings the pipeline, and with it num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from distilcli import models
 from distilcli.audio import probe
 from distilcli.backends.base import Backend, load_backend
-from distilcli.cli import outputs, stdout
+from distilcli.cli import live, outputs, stdout
+from distilcli.cli.doubts import Doubts
 from distilcli.cli.events import EventStream
 from distilcli.cli.inputs import STDIN, expand, is_url, problems
 from distilcli.cli.interrupt import Interrupted, stoppable
 from distilcli.cli.progress import Reporter, TextPrinter, reporter
+from distilcli.cli.report import Engine, Report
 from distilcli.cli.request import Request
+from distilcli.cli.results import SKIPPED, Results
+from distilcli.cli.resume import journal_of, key_of
+from distilcli.config import TranscribeOptions
 from distilcli.errors import (
     AllInputsFailed,
     DistilError,
@@ -27,8 +33,11 @@ from distilcli.errors import (
     SomeInputsFailed,
     UsageError,
 )
+from distilcli.journal import Journal
 from distilcli.pipeline import Listener, check, transcribe_many
-from distilcli.types import Segment, Transcript
+from distilcli.stages import measured, stage
+from distilcli.types import Segment, Span, Transcript
+from distilcli.writers import writers
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +52,13 @@ class _Run:
     done: list[str] = field(default_factory=list)
     writer: outputs.FileWriter | None = None
     events: EventStream | None = None
+    results: Results = field(default_factory=lambda: Results(()))
+    report: Report | None = None
+    doubts: Doubts = field(init=False)
+    journal: Journal | None = None
+
+    def __post_init__(self) -> None:
+        self.doubts = Doubts(self.request.options.quality)
 
 
 def transcribe(request: Request) -> None:
@@ -51,15 +67,19 @@ def transcribe(request: Request) -> None:
     Raises:
         DistilError: how the run ended, where it did not end well.
     """
-    run = _prepared(request)
-    events = run.events
-    try:
-        _guarded(run)
-        outcome = _outcome(run)
-    except DistilError as error:
-        outcome = error
-    if events:
-        events.run_done(len(run.sources), list(run.failed), outcome.exit_code if outcome else 0)
+    outcome: DistilError | None
+    with measured() if request.report else nullcontext() as clock:
+        run = _prepared(request)
+        try:
+            _guarded(run)
+            outcome = _outcome(run)
+        except DistilError as error:
+            outcome = error
+    if run.events:
+        run.events.run_done(len(run.sources), list(run.failed), outcome.exit_code if outcome else 0)
+    if run.report and clock:
+        run.report.stages = clock.seconds
+        run.report.write(run.results, run.writer.written if run.writer else {}, outcome)
     if outcome:
         raise outcome
 
@@ -67,8 +87,11 @@ def transcribe(request: Request) -> None:
 def _prepared(request: Request) -> _Run:
     """Everything that can be refused before a model is loaded."""
     output = request.output
-    sources = expand(request.inputs)
-    failed = problems(sources)
+    places = (
+        {live.name_now(): Path()} if request.live else expand(request.inputs, recursive=request.recursive)
+    )
+    sources = list(places)
+    failed = {} if request.live else problems(sources)
     usable = [source for source in sources if source not in failed]
     if not usable:
         raise _nothing_usable(failed)
@@ -78,20 +101,25 @@ def _prepared(request: Request) -> _Run:
             hint="write files with -o DIR, or join -f txt or -f json",
         )
     folder = Path(output.folder or ".")
-    targets = outputs.plan(usable, () if output.to_stdout else output.formats, folder)
+    targets = outputs.plan(usable, () if output.to_stdout else output.formats, folder, places)
     if output.formats and not output.to_stdout:
         outputs.check_folder(folder, targets)
+    skipped = outputs.written_before(targets) if request.skip_existing else []
+    usable = [source for source in usable if source not in set(skipped)]
     events = EventStream() if output.events else None
     if events:
         events.plan(usable, targets, request.model)
-    return _Run(request, sources, usable, targets, failed, events=events)
+    results = Results(sources)
+    results.skipped(skipped)
+    report = Report(request) if request.report else None
+    return _Run(request, sources, usable, targets, failed, events=events, results=results, report=report)
 
 
 def _guarded(run: _Run) -> None:
     """Transcribe; whatever stops the run, finished segments are kept."""
     request = run.request
     report = reporter(
-        request.progress,
+        "never" if request.live else request.progress,
         quiet=request.quiet,
         alone=len(run.sources) == 1,
         durations=lambda: _durations(run.usable),
@@ -100,19 +128,51 @@ def _guarded(run: _Run) -> None:
         with report, stoppable(report.note, lambda: _kept(run)):
             for source, error in run.failed.items():
                 report.error(source, error)
+                run.results.file_failed(source, error)
                 if run.events:
                     run.events.file_failed(source, error)
-            _work(run, report)
+            if skipped := run.results.counts.get(SKIPPED):
+                report.note(f"{skipped} of {len(run.sources)} recordings are skipped: their files are there")
+            if run.usable:
+                _journaled(run, report)
+            if len(run.sources) > 1:
+                for line in run.results.table():
+                    report.note(line)
     except KeyboardInterrupt as stop:
-        raise Interrupted(stop, _kept(run)) from stop
+        hint = "the same command goes on from here" if run.journal and run.journal.kept else None
+        raise Interrupted(stop, _kept(run), hint=hint) from stop
     except BaseException:
         _kept(run)
         raise
 
 
+def _journaled(run: _Run, report: Reporter) -> None:
+    """Do the work beside a journal, which stays where something that was answered waits to be written."""
+
+    def warn(message: str) -> None:
+        listeners: list[Listener | None] = [run.results, run.events, report]
+        for one in listeners:
+            if one:
+                one.warning(message)
+
+    with journal_of(run.request, run.sources, warn) as journal:
+        run.journal, waiting = journal, True
+        try:
+            _work(run, report)
+            waiting = any(isinstance(error, OutputError) for error in run.failed.values())
+        except stdout.ReaderGone:
+            waiting = any(run.targets.values())
+            raise
+        finally:
+            if journal and not waiting:
+                journal.done()
+
+
 def _work(run: _Run, report: Reporter) -> None:
     request = run.request
-    backend, info = _load(request, report)
+    with stage("loading"):
+        backend, loaded = _load(request, report)
+    info = loaded[0]
     try:
         options = request.options_for(info)
         check(backend, options)
@@ -121,6 +181,12 @@ def _work(run: _Run, report: Reporter) -> None:
         report.note(f"model {info.name}: {label}")
         for note in capabilities.notes:
             report.note(note)
+        if run.journal:
+            run.journal.begin(key_of(request, loaded, capabilities, options), restart=request.restart)
+            if run.journal.answered:
+                report.note(f"resuming: {run.journal.answered} windows answered before")
+            if run.journal.segments:
+                report.note(f"going on after {len(run.journal.segments)} segments of the run before")
         blank = Transcript(
             segments=(),
             language=options.language if backend.tokenizer.vocab.multilingual else "en",
@@ -129,36 +195,58 @@ def _work(run: _Run, report: Reporter) -> None:
             backend=label,
             task=options.decode.task,
         )
-        run.writer = outputs.FileWriter(run.targets, blank, report.note)
-        listener = _Broadcast(run, run.writer, [*_printers(run, info.name, report), report])
-        transcribe_many(run.usable, backend, options, listener, track=request.audio_track)
+        kind = live.LiveWriter if request.live else outputs.FileWriter
+        run.writer = kind(run.targets, blank, report.note, writers(request.output.lines))
+        run.writer.resumed = run.journal is not None and run.journal.answered > 0
+        if run.report:
+            run.report.engine = Engine(info, capabilities, _effective(options))
+        listener = _Broadcast(
+            run, run.writer, [run.results, run.doubts, *_printers(run, info.name, report), report]
+        )
+        if request.live:
+            live.transcribe(run.sources[0], request, backend, options, listener, run.journal)
+            return
+        transcribe_many(
+            run.usable, backend, options, listener, track=request.audio_track, journal=run.journal
+        )
     finally:
         backend.close()
 
 
-def _load(request: Request, report: Reporter) -> tuple[Backend, models.ModelInfo]:
+def _effective(options: TranscribeOptions) -> dict[str, object]:
+    """What the model decided where the command line left it open."""
+    return {
+        "condition_on_previous_text": options.sequential.condition_on_previous_text,
+        "chunk_length": options.chunked.chunk_length,
+    }
+
+
+def _load(request: Request, report: Reporter) -> tuple[Backend, list[models.ModelInfo]]:
+    """The backend, and the models that it runs: the one asked for, and its assistant where there is one."""
     engine = request.engine
 
     def resolve(name: str) -> models.ModelInfo:
         return models.resolve(name, engine.backend, offline=request.offline, on_event=report.fetched)
 
-    info = resolve(request.model)
-    assistant = resolve(engine.assistant_model).folder if engine.assistant_model else None
-    return load_backend(info.folder, engine, assistant), info
+    loaded = [resolve(name) for name in (request.model, engine.assistant_model) if name]
+    assistant = loaded[1].folder if engine.assistant_model else None
+    return load_backend(loaded[0].folder, engine, assistant), loaded
 
 
 def _printers(run: _Run, model: str, report: Reporter) -> list[Listener]:
     """Who writes to stdout, and who shows text as it comes."""
     output, verbose = run.request.output, run.request.verbose
+    found: list[Listener] = []
     if run.events:
         assert run.writer is not None
         run.events.written = run.writer.written
         return [run.events]
+    if run.request.live:
+        found += live.unfinished_text(run.request.quiet)
     if not output.formats:
-        return [TextPrinter(run.usable, stdout.write, times=verbose)]
-    found: list[Listener] = []
+        return [*found, TextPrinter(run.usable, stdout.write, times=verbose)]
     if output.to_stdout:
-        found.append(outputs.DocumentPrinter(run.usable, output.formats[0], model))
+        found.append(outputs.DocumentPrinter(run.usable, writers(output.lines)[output.formats[0]], model))
     if verbose:
         found.append(TextPrinter(run.usable, lambda line: report.note(line.rstrip()), times=True))
     return found
@@ -185,14 +273,26 @@ class _Broadcast(Listener):
         self._run, self._writer, self._others = run, writer, others
         self._all: list[Listener] = [writer, *others]
 
+    def reading(self, source: str, seconds: float, duration: float | None) -> None:
+        self._tell(lambda one: one.reading(source, seconds, duration))
+
     def file_started(self, source: str, duration: float) -> None:
         self._tell(lambda one: one.file_started(source, duration))
+
+    def silence(self, source: str, spans: Sequence[Span]) -> None:
+        self._tell(lambda one: one.silence(source, spans))
 
     def language(self, source: str, code: str, probability: float) -> None:
         self._tell(lambda one: one.language(source, code, probability))
 
     def segment(self, source: str, segment: Segment) -> None:
         self._tell(lambda one: one.segment(source, segment))
+
+    def dropped(self, source: str, segment: Segment) -> None:
+        self._tell(lambda one: one.dropped(source, segment))
+
+    def partial(self, source: str, start: float, text: str) -> None:
+        self._tell(lambda one: one.partial(source, start, text))
 
     def progress(self, source: str, seconds: float) -> None:
         self._tell(lambda one: one.progress(source, seconds))
@@ -239,11 +339,12 @@ def _nothing_usable(failed: Mapping[str, DistilError]) -> NoInputError:
 def _outcome(run: _Run) -> DistilError | None:
     """The error that a finished run ends with; None when every recording is done."""
     if not run.failed:
-        return None
+        return run.doubts.error()
     if len(run.sources) == 1:
         return next(iter(run.failed.values()))
     names = ", ".join(run.failed)
     message = f"{len(run.failed)} of {len(run.sources)} recordings failed: {names}"
     if all(isinstance(error, OutputError) for error in run.failed.values()):
         return OutputError(message)
-    return SomeInputsFailed(message) if run.done else AllInputsFailed(message)
+    sound = run.done or run.results.counts.get(SKIPPED)
+    return SomeInputsFailed(message) if sound else AllInputsFailed(message)

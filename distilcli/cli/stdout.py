@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 from distilcli.errors import DistilError
-from distilcli.writers.atomic import output_error
 
 
 class ReaderGone(DistilError):
@@ -28,6 +27,8 @@ def write(text: str) -> None:
     except BrokenPipeError as error:
         raise ReaderGone("the reader of standard output has gone away") from error
     except OSError as error:
+        from distilcli.writers.atomic import output_error
+
         raise output_error("standard output", error) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distilcli.paths import cache_dir
 from tests.support.speech import write_wav
 from tests.support.toy import toy_clip, toy_ct2_folder
 
@@ -44,6 +45,18 @@ def twenty_minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = toy_clip("rise")
     window[: len(clip)] = clip
     return write_wav(tmp_path_factory.mktemp("clips") / "long.wav", np.tile(window, 40))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with the models of all tests, and the journals of this one alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    for name in ("bundled", "converted", "digests"):
+        shared = cache_dir() / name
+        shared.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(shared)
+    monkeypatch.setenv("DISTILCLI_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from distilcli.cli.arguments import FLAGS
 from distilcli.cli.argv import fold_booleans
 from distilcli.cli.flags import field_docs
 from distilcli.cli.request import Request
-from distilcli.config import DecodeOptions, EngineOptions, TranscribeOptions
+from distilcli.config import DecodeOptions, EngineOptions, TranscribeOptions, VadOptions
 from distilcli.models import ModelInfo
 from tests.support.cli import run
 
@@ -37,7 +37,8 @@ def test_defaults_are_those_of_the_option_objects(asked) -> None:
     request = asked("a.wav")
     assert request.model == "distil-large-v3"
     assert request.engine == EngineOptions()
-    assert request.options == TranscribeOptions()
+    # The command looks for speech, to check the transcript against it.
+    assert request.options == TranscribeOptions(vad=VadOptions(detect=True))
     assert request.output.formats == ()
 
 
@@ -144,9 +145,9 @@ def test_booleans_with_a_value(words: str, folded: str) -> None:
 
 
 def test_every_option_has_a_help_text_that_stands_under_its_field() -> None:
-    from distilcli import config
+    from distilcli.config import decoding
 
-    assert field_docs(config)["DecodeOptions"]["beam_size"].startswith("Beams of the search")
+    assert field_docs(decoding)["DecodeOptions"]["beam_size"].startswith("Beams of the search")
     assert all(flag.help for flag in FLAGS)
 
 

@@ -62,7 +62,7 @@ def test_without_a_format_nothing_is_written(toy: Path, twenty_minutes: Path, tm
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate()
     assert process.returncode == 130
-    assert complaint.splitlines()[-1] == "error: interrupted"
+    assert complaint.splitlines()[-2:] == ["error: interrupted", "hint: the same command goes on from here"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -155,7 +155,7 @@ def test_the_report_says_what_the_run_was_made_of(toy: Path, spoken: Path) -> No
     assert report["engine"]["weights"] == {
         "model.bin": hashlib.sha256((toy / "model.bin").read_bytes()).hexdigest()
     }
-    assert sum(report["stages"].values()) == pytest.approx(report["totals"]["seconds"], rel=0.2)
+    assert sum(report["stages"].values()) == pytest.approx(report["totals"]["seconds"], rel=0.05)
     bad, rise, fall = sorted(
         report["recordings"], key=lambda one: (one["status"] == "done", -one["duration"])
     )

@@ -80,3 +80,18 @@ def test_what_several_sources_say_keeps_their_order() -> None:
     order.say("b", "3")
     order.finish("b")
     assert heard == ["a1", "b1", "b2", "b3", "c1"]
+
+
+def test_long_reading_is_told_in_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("distilcli.cli.progress.time.monotonic", lambda: now)
+    report = LineReporter()
+    for second in range(0, 3601, 60):
+        now = second / 60  # half an hour is read in half a minute
+        report.reading("talk.mp3", float(second), 3600.0)
+        report.reading("radio.aac", float(second), None)
+    assert capsys.readouterr().err.splitlines() == [
+        f"reading talk.mp3: {percent} %" for percent in range(10, 101, 10)
+    ]

@@ -1,23 +1,13 @@
-"""Option objects: one frozen dataclass per owner, validated when made. Knows no file, model or flag.
-
-The text under a field is its help text; command line defaults are read from here.
-"""
+"""Options of decoding one window, and of the strategies that cut long recordings into windows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 
-from distilcli.errors import UsageError, closest
+from distilcli.config.checks import at_least
+from distilcli.errors import UsageError
 
 TASKS = ("transcribe", "translate")
-LONG_FORM = ("auto", "sequential", "chunked")
-
-
-def _at_least(options: object, limits: dict[str, float]) -> None:
-    for name, smallest in limits.items():
-        value = getattr(options, name)
-        if value is not None and value < smallest:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least {smallest:g}, not {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +44,7 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise UsageError(f"--task must be transcribe or translate, not '{self.task}'")
-        _at_least(
+        at_least(
             self,
             {
                 "beam_size": 1,
@@ -116,7 +106,7 @@ class ChunkedOptions:
     """Decode the rest of a window again when its text stops before the overlap with the next one."""
 
     def __post_init__(self) -> None:
-        _at_least(self, {"chunk_length": 1, "batch_size": 1, "stride": 0})
+        at_least(self, {"chunk_length": 1, "batch_size": 1, "stride": 0})
         if self.chunk_length > 30:
             raise UsageError(f"--chunk-length is at most 30 seconds, not {self.chunk_length:g}")
         if 2 * self.overlap >= self.chunk_length:
@@ -129,54 +119,3 @@ class ChunkedOptions:
     def overlap(self) -> float:
         """Overlap on each side in seconds."""
         return self.chunk_length / 6 if self.stride is None else self.stride
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TranscribeOptions:
-    """Everything that decides the text of a transcript, given a model."""
-
-    language: str | None = None
-    """Code of the language spoken; None has it detected."""
-    long_form: str = "auto"
-    """auto, sequential or chunked; auto decodes one window once and longer recordings sequentially."""
-    decode: DecodeOptions = field(default_factory=DecodeOptions)
-    fallback: FallbackOptions = field(default_factory=FallbackOptions)
-    sequential: SequentialOptions = field(default_factory=SequentialOptions)
-    chunked: ChunkedOptions = field(default_factory=ChunkedOptions)
-
-    def __post_init__(self) -> None:
-        if self.long_form not in LONG_FORM:
-            raise UsageError(
-                f"--long-form must be one of {', '.join(LONG_FORM)}, not '{self.long_form}'"
-                f"{closest(self.long_form, LONG_FORM)}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineOptions:
-    """Which backend runs the model, and where. A backend refuses what it cannot honour."""
-
-    backend: str = "ctranslate2"
-    """ctranslate2 (fast on CPU, int8) or transformers (every PyTorch device)."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
-    compute_type: str = "auto"
-    """Number format of the weights; auto is int8 (transformers: float32) on CPU and float16 on CUDA."""
-    threads: int = 0
-    """CPU threads in all; 0 uses the cores that this process may use."""
-    attention: str | None = None
-    """Attention of the transformers backend: eager, sdpa or flash_attention_2."""
-    compile: bool = False
-    """Compile the model with torch.compile (transformers backend)."""
-    assistant_model: str | None = None
-    """Draft model for speculative decoding (transformers): faster, with exactly the main model's output."""
-
-
-def changed(options: object) -> dict[str, object]:
-    """The fields of an option object that differ from their defaults."""
-    default = type(options)()
-    return {
-        one.name: getattr(options, one.name)
-        for one in fields(options)  # type: ignore[arg-type]  # every caller passes a dataclass instance
-        if getattr(options, one.name) != getattr(default, one.name)
-    }
