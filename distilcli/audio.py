@@ -105,8 +105,10 @@ class _Ear:
 
     def __init__(self, resources: ExitStack, vad: VadOptions | None) -> None:
         self.spool = resources.enter_context(Spool())
-        with stage("vad"):
-            self._detector = Detector(vad) if vad else None
+        self._detector: Detector | None = None
+        if vad:
+            with stage("vad"):
+                self._detector = Detector(vad)
 
     def hear(self, samples: NDArray[np.int16]) -> None:
         self.spool.append(samples)

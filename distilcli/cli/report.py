@@ -88,7 +88,7 @@ class Report:
     def _totals(self, results: Results) -> dict[str, object]:
         from distilcli.bench.memory import gpu_bytes, peak_rss
 
-        seconds, audio = results.seconds, results.audio_seconds
+        seconds, audio = sum(self.stages.values()), results.audio_seconds
         return {
             **results.counts,
             "audio_seconds": round(audio, 3),
