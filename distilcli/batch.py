@@ -7,11 +7,9 @@ folders and loading are `pipeline`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 
-from distilcli.audio import open_audio, open_channels
 from distilcli.backends.base import Backend
 from distilcli.config import TranscribeOptions
 from distilcli.decoding import wrapped
@@ -24,13 +22,13 @@ from distilcli.longform.base import Flow, Step, drive_many
 from distilcli.longform.chunked import chunked
 from distilcli.longform.clips import asked, clips, silences
 from distilcli.longform.sequential import sequential, short_form
+from distilcli.opening import Opening
 from distilcli.parts import Part, Recording, labels
 from distilcli.quality import Known, acts, flags, uncovered
 from distilcli.spans import intersection, outside
 from distilcli.spoken import Languages
 from distilcli.tokens import Tokenizer
 from distilcli.types import WINDOW_SECONDS, Audio, Span, Transcript, Window
-from distilcli.vad import with_speech
 from distilcli.words import with_words
 
 Strategy = Callable[[Audio, Tokenizer, TranscribeOptions, Sequence[Span] | None], Flow]
@@ -39,22 +37,24 @@ STRATEGIES: dict[str, Strategy] = {"short-form": short_form, "sequential": seque
 
 
 class Batch:
-    """One run over several recordings: paths, URLs, ``-``, or audio that is decoded already."""
+    """One run over the recordings that are being opened."""
 
     def __init__(
         self,
-        sources: Sequence[str | Audio],
+        opening: Opening,
         backend: Backend,
         options: TranscribeOptions,
         listener: Listener,
-        track: int | None,
         journal: Journal | None = None,
     ) -> None:
-        self.sources, self.backend, self.options = sources, backend, options
-        self.listener, self.track, self.journal = listener, track, journal
+        self.opening, self.backend, self.options = opening, backend, options
+        self.listener, self.journal = listener, journal
+        self._recordings = opening.recordings()
         self.results: dict[int, Transcript | DistilError] = {}
         self.running: dict[Audio, Part] = {}
-        self.languages = Languages(backend, options.detection, self._detected)
+        self.languages = Languages(
+            backend, options.detection, self._detected, lambda audio: self.running[audio].clips
+        )
         self.hints = Hints(backend.tokenizer, options)
 
     def run(self) -> list[Transcript | DistilError]:
@@ -69,23 +69,20 @@ class Batch:
                 else:
                     self._hear(part, step)
         finally:
+            self._recordings.close()
             for part in self.running.values():
                 part.recording.resources.close()
-        return [self.results[index] for index in range(len(self.sources))]
+        return [self.results[index] for index in range(len(self.opening.sources))]
 
     def _flows(self) -> Iterator[tuple[Part, Flow]]:
         """Open the recordings one after the other, as the driver asks for them."""
-        for index, given in enumerate(self.sources):
-            source = given.name if isinstance(given, Audio) else given
-            resources = ExitStack()
-            try:
-                audios = resources.enter_context(self._opened(given))
-            except DistilError as error:
-                resources.close()
-                self.results[index] = error
-                self.listener.file_failed(source, error)
+        for opened in self._recordings:
+            if opened.error is not None:
+                self.results[opened.index] = opened.error
+                self.listener.file_failed(opened.source, opened.error)
                 continue
-            parts = self._parts(Recording(index, source, resources, 0.0, []), audios)
+            recording = Recording(opened.index, opened.source, opened.resources, 0.0, [])
+            parts = self._parts(recording, opened.audios)
             self.running |= {part.audio: part for part in parts}
             if self.journal:
                 for part in parts:
@@ -93,23 +90,6 @@ class Batch:
             self._announce(parts)
             for part in parts:
                 yield part, self._flow(part)
-
-    def _opened(self, source: str | Audio) -> AbstractContextManager[tuple[Audio, ...]]:
-        """The audio of a recording: mixed, or of its channels."""
-        vad = self.options.vad if self.options.looks_for_speech else None
-        if isinstance(source, Audio):
-            return nullcontext((with_speech(source, vad) if vad else source,))
-        channels, track = self.options.channels, self.track
-        n_mels, warn = self.backend.capabilities.n_mels, self.listener.warning
-        progress = partial(self.listener.reading, source)
-        if channels == "mix":
-            return _alone(
-                open_audio(source, n_mels=n_mels, track=track, vad=vad, progress=progress, warn=warn)
-            )
-        only = None if channels == "split" else int(channels)
-        return open_channels(
-            source, channel=only, n_mels=n_mels, track=track, vad=vad, progress=progress, warn=warn
-        )
 
     def _parts(self, recording: Recording, audios: Sequence[Audio]) -> list[Part]:
         channels = self.options.channels
@@ -244,10 +224,3 @@ class Batch:
 def _title(part: Part) -> str:
     """What a journal calls a recording, or a channel of it."""
     return part.source if part.speaker is None else f"{part.source}, {part.speaker}"
-
-
-@contextmanager
-def _alone(opened: AbstractContextManager[Audio]) -> Iterator[tuple[Audio, ...]]:
-    """One audio as a tuple of parts."""
-    with opened as audio:
-        yield (audio,)

@@ -15,6 +15,7 @@ from distilcli.errors import DistilError, UsageError
 from distilcli.journal import Journal
 from distilcli.languages import LANGUAGES
 from distilcli.listener import Listener
+from distilcli.opening import Opening
 from distilcli.types import Audio, Transcript
 
 __all__ = ["Listener", "check", "default_options", "load_model", "transcribe", "transcribe_many"]
@@ -97,12 +98,13 @@ def transcribe_many(
     *,
     track: int | None = None,
     journal: Journal | None = None,
+    jobs: int = 1,
 ) -> list[Transcript | DistilError]:
     """Transcribe recordings with windows of several of them in one batch; results in the order of `sources`.
 
     A recording that fails gives its error in place of a transcript and never stops the others. Segments reach
     the listener as soon as they are final, so an interrupt loses none of them. What the `journal` holds of an
-    earlier run is not decoded again.
+    earlier run is not decoded again. `jobs` recordings are read at a time, ahead of their turn.
 
     Raises:
         UsageError: the model or the backend cannot honour an option, and nothing has been read then; or a
@@ -110,7 +112,10 @@ def transcribe_many(
     """
     check(backend, options)
     given = [source if isinstance(source, Audio) else str(source) for source in sources]
-    return Batch(given, backend, options, listener or Listener(), track, journal).run()
+    hears = listener or Listener()
+    n_mels = backend.capabilities.n_mels
+    opening = Opening(given, options, hears, n_mels=n_mels, track=track, jobs=jobs)
+    return Batch(opening, backend, options, hears, journal).run()
 
 
 def check(backend: Backend, options: TranscribeOptions) -> None:

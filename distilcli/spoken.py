@@ -10,11 +10,14 @@ from dataclasses import replace
 
 from distilcli.backends.base import Backend
 from distilcli.config import LanguageOptions
-from distilcli.spans import total
+from distilcli.spans import intersection, total
 from distilcli.types import WINDOW_SECONDS, Audio, Span, Window
 
 Told = Callable[[Audio, str, float], None]
 """Hears a language that was detected: the recording, the code and its probability."""
+
+
+Clips = Callable[[Audio], Sequence[Span] | None]
 
 
 class Languages:
@@ -23,8 +26,11 @@ class Languages:
     A language that was asked for is in the windows already and is left alone.
     """
 
-    def __init__(self, backend: Backend, options: LanguageOptions, tell: Told) -> None:
-        self._backend, self._options, self._tell = backend, options, tell
+    def __init__(
+        self, backend: Backend, options: LanguageOptions, tell: Told, clips: Clips = lambda audio: None
+    ) -> None:
+        """`clips` says which stretches of a recording are decoded; None is all of it."""
+        self._backend, self._options, self._tell, self._clips = backend, options, tell, clips
         self._found: dict[Audio, str] = {}
 
     def of(self, audio: Audio) -> str | None:
@@ -71,7 +77,9 @@ class Languages:
     def _places(self, first: Window) -> list[Window]:
         """The first window, which is encoded anyway, and more spread over the speech of a long recording."""
         audio = first.audio
-        speech = audio.speech or (Span(0.0, audio.duration),)
+        whole = (Span(0.0, audio.duration),)
+        decoded = self._clips(audio) or whole
+        speech = intersection(audio.speech or whole, decoded) or decoded
         number = min(self._options.regions, 1 + int(total(speech) // self._options.region_every))
         starts = (_place(speech, step / number) for step in range(1, number))
         return [first, *(_window(first, start) for start in starts if start >= first.span.end)]

@@ -94,12 +94,14 @@ RULES = [
     Rule("gaps", f"{FOUNDATION} config longform.base quality spans"),
     Rule("retry", f"{FOUNDATION} config longform.* quality spans text tokens"),
     Rule("decoding", f"{FOUNDATION} backends.base config longform.* retry words"),
+    Rule("prefetch"),
+    Rule("opening", f"{SOUND} config listener prefetch vad"),
     Rule(
         "batch",
-        f"{SOUND} backends.base config decoding gaps hints journal listener longform.* parts quality spans "
-        "spoken tokens words",
+        f"{SOUND} backends.base config decoding gaps hints journal listener longform.* opening parts quality "
+        "spans spoken tokens words",
     ),
-    Rule("pipeline", f"{FOUNDATION} batch config listener backends.base models journal"),
+    Rule("pipeline", f"{FOUNDATION} batch opening config listener backends.base models journal"),
     Rule("converters.targets", f"{FOUNDATION} converters.checkpoint converters.compared converters.runners"),
     Rule("converters.runners", "errors"),
     Rule("converters.runners.__main__", "errors converters.runners"),

@@ -72,6 +72,15 @@ def test_places_lie_in_speech() -> None:
     assert ears.asked == [0.0, 500.0, 520.0, 540.0]
 
 
+def test_nobody_listens_outside_of_the_clips() -> None:
+    ears = Ears({0.0: {"en": 1.0}})
+    clips = (Span(300.0, 400.0), Span(700.0, 800.0))
+    options = LanguageOptions(regions=4, region_every=50.0)
+    found = Languages(ears, options, lambda audio, code, share: None, lambda audio: clips)
+    found.assign([window(recording(1000.0, (Span(0.0, 1000.0),)), 300.0)])
+    assert ears.asked == [300.0, 350.0, 700.0, 750.0]
+
+
 def test_candidates_are_certain_to_be_among_them() -> None:
     ears = Ears({0.0: {"de": 0.7, "nl": 0.06, "en": 0.02, "fr": 0.22}})
     found, told = languages(ears, LanguageOptions(candidates=("en", "nl")))

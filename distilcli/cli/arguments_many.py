@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distilcli.cli.flags import SWITCH, Flag, Reader
+from distilcli.cli.flags import SWITCH, Flag, Reader, number
 
 _PANEL = "Many recordings"
 
@@ -23,6 +23,14 @@ MANY = [
         reader=SWITCH,
         default=False,
         negative=False,
+    ),
+    Flag(
+        name="jobs",
+        help="Recordings that are read at a time, ahead of their turn; windows share batches in any case.",
+        panel=_PANEL,
+        reader=number("jobs", int, none=1),
+        default=2,
+        aliases=("-j",),
     ),
     Flag(
         name="report",

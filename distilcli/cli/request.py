@@ -60,6 +60,7 @@ class Request:
     audio_track: int | None = None
     live: bool = False
     live_device: str | None = None
+    jobs: int = 1
     recursive: bool = False
     skip_existing: bool = False
     report: str | None = None
@@ -122,6 +123,7 @@ def request(
         audio_track=values["audio_track"],
         live=values["live"],
         live_device=values["live_device"],
+        jobs=_jobs(values["jobs"]),
         recursive=values["recursive"],
         skip_existing=values["skip_existing"],
         report=values["report"],
@@ -134,6 +136,12 @@ def request(
         quiet=values["quiet"],
         verbose=values["verbose"],
     )
+
+
+def _jobs(jobs: int) -> int:
+    if jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, not {jobs}")
+    return jobs
 
 
 def _check_inputs(inputs: tuple[str, ...], live: bool) -> None:

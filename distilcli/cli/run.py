@@ -207,7 +207,13 @@ def _work(run: _Run, report: Reporter) -> None:
             live.transcribe(run.sources[0], request, backend, options, listener, run.journal)
             return
         transcribe_many(
-            run.usable, backend, options, listener, track=request.audio_track, journal=run.journal
+            run.usable,
+            backend,
+            options,
+            listener,
+            track=request.audio_track,
+            journal=run.journal,
+            jobs=request.jobs,
         )
     finally:
         backend.close()

@@ -171,3 +171,17 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work(spoken: Path
         7,
         "error: cannot write the report talks: there is a folder of this name\n",
     )
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_reading_ahead_changes_nothing(toy: Path, spoken: Path, jobs: int) -> None:
+    (spoken / "bad.mp3").write_bytes(b"no sound")
+    result = run("transcribe", spoken, "-r", "--model", toy, "-q", "--jobs", jobs)
+    assert result.code == 4
+    assert result.stdout.splitlines() == [
+        "The river runs down to the sea,",
+        "and nobody can hurry it.",
+        "",
+        "Bring me two yellow lamps.",
+        "The door is open.",
+    ]

@@ -1,0 +1,87 @@
+"""Opening ahead: order, how far, what happens to what nobody takes."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distilcli.prefetch import Ahead, Stopped
+
+NOBODY = pytest.fail
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 6))
+def test_results_come_in_order(items: list[int], jobs: int) -> None:
+    ahead = Ahead(items, lambda item, check: item * 2, NOBODY)
+    assert list(ahead.results(jobs)) == [2 * item for item in items]
+
+
+def test_one_job_does_nothing_before_it_is_asked_for() -> None:
+    begun: list[int] = []
+
+    def opened(item: int, check: object) -> int:
+        begun.append(item)
+        return item
+
+    results = Ahead([1, 2, 3], opened, NOBODY).results(1)
+    assert begun == []
+    assert next(results) == 1
+    assert begun == [1]
+
+
+def test_several_are_opened_at_a_time_and_no_more() -> None:
+    together = threading.Barrier(3)  # would never open with fewer than three at a time
+    lock, now, most = threading.Lock(), 0, 0
+
+    def opened(item: int, check: object) -> int:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(30)
+        with lock:
+            now -= 1
+        return item
+
+    assert list(Ahead(range(9), opened, NOBODY).results(3)) == list(range(9))
+    assert most == 3
+
+
+def test_what_nobody_takes_is_closed_and_what_goes_on_gives_up() -> None:
+    ready, closed, stopped = threading.Event(), [], threading.Event()
+
+    def opened(item: int, check: object) -> int:
+        if item == 1:
+            ready.set()
+        if item == 2:
+            assert ready.wait(30)
+            try:
+                while True:
+                    check()  # type: ignore[operator]
+            except Stopped:
+                stopped.set()
+                raise
+        return item
+
+    results = Ahead(range(9), opened, closed.append).results(3)
+    assert next(results) == 0
+    assert ready.wait(30)
+    results.close()
+    assert stopped.is_set()
+    assert 1 in closed
+    assert 0 not in closed
+
+
+def test_an_error_reaches_whoever_asks() -> None:
+    def opened(item: int, check: object) -> int:
+        if item == 1:
+            raise ValueError("one")
+        return item
+
+    results = Ahead(range(3), opened, lambda item: None).results(2)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="one"):
+        next(results)
