@@ -39,7 +39,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> list[VadOptions | None]:
         audio = from_array(np.zeros(60 * 16_000, np.float32), source)
         yield replace(audio, speech=SPEECH) if vad else audio
 
-    monkeypatch.setattr("distilcli.batch.open_audio", opened)
+    monkeypatch.setattr("distilcli.opening.open_audio", opened)
     return asked
 
 

@@ -49,7 +49,7 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return write_wav(tmp_path_factory.mktemp("speech") / "chapter.wav", chapter(name, seconds))
 
 
-CHAPTER = pytest.param(("train/ls-train-clean-100/4088-158079", 150), marks=needs_speech, id="chapter")
+CHAPTER = pytest.param(("train/ls-train-clean-100/4088-158079", 100), marks=needs_speech, id="chapter")
 LONG_CHAPTER = pytest.param(("eval/ls-test-clean/4970-29095", 270), marks=needs_speech, id="whole-chapter")
 
 
@@ -108,11 +108,11 @@ def test_sequential_equals_faster_whisper(
     assert found.language == info.language
 
 
-@pytest.mark.parametrize(
-    "hints", [{"hotwords": "Aubrey and Maturin"}, {"prefix": "Hello, and", "hotwords": "the computer"}]
-)
-def test_hints_are_those_of_faster_whisper(ct2: Backend, hints: dict[str, str]) -> None:
+def test_hints_are_those_of_faster_whisper(ct2: Backend) -> None:
+    """A prefix takes the place of the hotwords in the first window; those after it have them."""
     import faster_whisper
+
+    hints = {"prefix": "Hello, and", "hotwords": "the computer"}
 
     peer = faster_whisper.WhisperModel(
         str(models.resolve("nano", "ctranslate2").folder), device="cpu", compute_type="float32", cpu_threads=1
