@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distilcli.audio import from_array
-from distilcli.config import QualityOptions, TranscribeOptions
+from distilcli.config import QualityOptions, TranscribeOptions, VadOptions, WordOptions
 from distilcli.listener import Listener
-from distilcli.types import Audio, Segment, Span, Transcript
+from distilcli.types import SAMPLE_RATE, Audio, Segment, Span, Transcript
 from distilcli.utterances import Utterance, Utterances
 from distilcli.vad import Detector
 
@@ -41,6 +41,7 @@ class Live:
         self._detector = Detector(options.vad)
         self._utterances = Utterances(options.live)
         self._segments: list[Segment] = []
+        self._dropped: list[Segment] = []
         self._offset = 0.0  # seconds that came before this stream
         self._looked = 0.0  # second of the stream up to which unfinished text was decoded
         self._last: Transcript | None = None
@@ -93,16 +94,21 @@ class Live:
         if heard is None:
             return
         self._last = heard
+        self._options = replace(self._options, prefix=None)  # the stream begins with it, not every utterance
+        start = self._offset + utterance.start
+        for segment in heard.dropped:
+            self._dropped.append(_later(segment, start))
+            self._listener.dropped(self._source, self._dropped[-1])
         for segment in heard.segments:
-            moved = _later(segment, self._offset + utterance.start)
+            moved = _later(segment, start)
             keep(moved)
             self._segments.append(moved)
             self._listener.segment(self._source, moved)
-        if len(utterance.samples) >= _SURE * 16_000 and self._options.language is None:
+        if len(utterance.samples) >= _SURE * SAMPLE_RATE and self._options.language is None:
             self._options = replace(self._options, language=heard.language)
 
     def _hear(self, utterance: Utterance, options: TranscribeOptions) -> Transcript | None:
-        if len(utterance.samples) < _SHORTEST * 16_000:
+        if len(utterance.samples) < _SHORTEST * SAMPLE_RATE:
             return None
         audio = from_array(utterance.samples, f"{self._source} at {utterance.start:.2f} s")
         return self._transcribe(audio, self._prompted(options))
@@ -119,9 +125,11 @@ class Live:
         return replace(
             blank,
             segments=tuple(self._segments),
+            dropped=tuple(self._dropped),
             duration=self._seconds,
             speech=None,
             uncovered=(),
+            skipped=(),
         )
 
 
@@ -132,6 +140,8 @@ def _quick(options: TranscribeOptions) -> TranscribeOptions:
         decode=replace(options.decode, beam_size=1, temperature=0.0),
         fallback=replace(options.fallback, temperatures=(0.0,)),
         quality=QualityOptions(),
+        words=WordOptions(),
+        vad=VadOptions(),
     )
 
 

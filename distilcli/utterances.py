@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from distilcli.config import LiveOptions
 from distilcli.types import SAMPLE_RATE
-
-STEP = 512
-"""Samples per probability of speech (32 ms)."""
+from distilcli.vad import STEP
 
 _ENDS_UNDER = 0.15
 """Speech ends under a probability this much lower than the one that begins it (snakers4/silero-vad)."""

@@ -88,7 +88,7 @@ RULES = [
     Rule("parts", "types spans"),
     Rule("hints", f"{FOUNDATION} config tokens"),
     Rule("spoken", f"{FOUNDATION} backends.base config spans"),
-    Rule("utterances", "types config", "numpy"),
+    Rule("utterances", "types config vad", "numpy"),
     Rule("live", f"{SOUND} config listener utterances", "numpy"),
     Rule("quality", f"{FOUNDATION} config spans text"),
     Rule("gaps", f"{FOUNDATION} config longform.base quality spans"),

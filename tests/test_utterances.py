@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from distilcli.config import LiveOptions
 from distilcli.types import SAMPLE_RATE
-from distilcli.utterances import STEP, Utterance, Utterances
+from distilcli.utterances import Utterance, Utterances
+from distilcli.vad import STEP
 
 SECOND = SAMPLE_RATE / STEP  # steps
 

@@ -95,6 +95,8 @@ def request(
     sequential, chunked = _pick(SequentialOptions, values), _pick(ChunkedOptions, values)
     given = tuple(inputs)
     _check_inputs(given, values["live"])
+    if values["live"]:
+        _check_live(values)
     unset = frozenset(name for name in ("condition_on_previous_text", "chunk_length") if values[name] is None)
     return Request(
         inputs=given,
@@ -136,6 +138,20 @@ def request(
         quiet=values["quiet"],
         verbose=values["verbose"],
     )
+
+
+def _check_live(values: dict[str, Any]) -> None:
+    """Refuse what a stream that is cut into utterances cannot honour."""
+    foreign = {
+        "--clip-timestamps": bool(values["clip_timestamps"]),
+        "--channels": values["channels"] != "mix",
+        "--audio-track": values["audio_track"] is not None,
+        "--skip-existing": values["skip_existing"],
+        "--recursive": values["recursive"],
+    }
+    flag = next((name for name, given in foreign.items() if given), None)
+    if flag:
+        raise UsageError(f"{flag} is for recordings and cannot be used with --live", hint=f"leave {flag} out")
 
 
 def _jobs(jobs: int) -> int:

@@ -108,6 +108,7 @@ def test_everything_that_waits_comes_as_one_block() -> None:
             "--live listens to the microphone, or with - to standard input, and talk.mp3 is given",
         ),
         ((), "nothing to transcribe is given"),
+        (("--live", "--channels", "split"), "--channels is for recordings and cannot be used with --live"),
     ],
 )
 def test_inputs_that_make_no_sense(words: tuple[str, ...], said: str) -> None:
