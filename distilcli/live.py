@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from distilcli.audio import from_array
 from distilcli.config import QualityOptions, TranscribeOptions, VadOptions, WordOptions
 from distilcli.listener import Listener
+from distilcli.longform.segments import later
 from distilcli.types import SAMPLE_RATE, Audio, Segment, Span, Transcript
 from distilcli.utterances import Utterance, Utterances
 from distilcli.vad import Detector
@@ -147,9 +148,5 @@ def _quick(options: TranscribeOptions) -> TranscribeOptions:
 
 def _later(segment: Segment, seconds: float) -> Segment:
     """The segment `seconds` later in the stream."""
-    words = tuple(replace(word, span=_shifted(word.span, seconds)) for word in segment.words)
-    return replace(segment, span=_shifted(segment.span, seconds), seek=segment.seek + seconds, words=words)
-
-
-def _shifted(span: Span, seconds: float) -> Span:
-    return Span(span.start + seconds, span.end + seconds)
+    span = Span(segment.span.start + seconds, segment.span.end + seconds)
+    return replace(segment, span=span, seek=segment.seek + seconds, words=later(segment.words, seconds))

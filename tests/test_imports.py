@@ -89,7 +89,7 @@ RULES = [
     Rule("hints", f"{FOUNDATION} config tokens"),
     Rule("spoken", f"{FOUNDATION} backends.base config spans"),
     Rule("utterances", "types config vad", "numpy"),
-    Rule("live", f"{SOUND} config listener utterances", "numpy"),
+    Rule("live", f"{SOUND} config listener longform.segments utterances", "numpy"),
     Rule("quality", f"{FOUNDATION} config spans text"),
     Rule("gaps", f"{FOUNDATION} config longform.base quality spans"),
     Rule("retry", f"{FOUNDATION} config longform.* quality spans text tokens"),

@@ -5,7 +5,6 @@ Imported inside command bodies only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -20,6 +19,7 @@ from distilcli.cli.inputs import STDIN, is_url
 from distilcli.cli.request import Request
 from distilcli.cli.results import Result, Results
 from distilcli.errors import DistilError, OutputError
+from distilcli.file_digests import file_digest
 from distilcli.models import ModelInfo
 from distilcli.writers.atomic import output_error, write_atomically
 
@@ -152,7 +152,6 @@ def _recording(one: Result, files: Sequence[Path]) -> dict[str, Any]:
 def sha256(path: Path) -> str | None:
     """Hex digest of a file; None when it cannot be read any more."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         return None
