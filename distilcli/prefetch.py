@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Generic, TypeVar
 
+from distilcli.stages import stage
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -45,7 +47,8 @@ class Ahead(Generic[T, R]):
         try:
             waiting += (pool.submit(self._opened, item, self._check) for item in islice(items, jobs))
             while waiting:
-                found = waiting.popleft().result()
+                with stage("idle"):
+                    found = waiting.popleft().result()
                 waiting += (pool.submit(self._opened, item, self._check) for item in islice(items, 1))
                 yield found
         finally:

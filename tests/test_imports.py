@@ -94,7 +94,7 @@ RULES = [
     Rule("gaps", f"{FOUNDATION} config longform.base quality spans"),
     Rule("retry", f"{FOUNDATION} config longform.* quality spans text tokens"),
     Rule("decoding", f"{FOUNDATION} backends.base config longform.* retry words"),
-    Rule("prefetch"),
+    Rule("prefetch", "stages"),
     Rule("opening", f"{SOUND} config listener prefetch vad"),
     Rule(
         "batch",

@@ -53,6 +53,7 @@ class Report:
         self._began = datetime.now(UTC)
         self.engine: Engine | None = None
         self.stages: dict[str, float] = {}
+        self.background: dict[str, float] = {}
         _check(self.path)
 
     def write(self, results: Results, written: Mapping[str, Sequence[Path]], end: DistilError | None) -> None:
@@ -71,6 +72,7 @@ class Report:
             "options": self._options(),
             "totals": self._totals(results),
             "stages": {name: round(seconds, 4) for name, seconds in self.stages.items()},
+            "background": {name: round(seconds, 4) for name, seconds in self.background.items()},
             "warnings": results.warnings,
             "recordings": [_recording(one, written.get(one.source, ())) for one in results.of.values()],
         }

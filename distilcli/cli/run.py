@@ -78,7 +78,7 @@ def transcribe(request: Request) -> None:
     if run.events:
         run.events.run_done(len(run.sources), list(run.failed), outcome.exit_code if outcome else 0)
     if run.report and clock:
-        run.report.stages = clock.seconds
+        run.report.stages, run.report.background = clock.seconds, clock.background
         run.report.write(run.results, run.writer.written if run.writer else {}, outcome)
     if outcome:
         raise outcome
