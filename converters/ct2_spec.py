@@ -27,8 +27,14 @@ _OUTPUT = "decoder/projection/weight"  # upstream finds that it equals the embed
 _FIRST = 8  # values that tell most tensors apart
 
 
-def specification(checkpoint: Checkpoint) -> Any:  # WhisperSpec; the library has no type information
+def specification(
+    checkpoint: Checkpoint, *, rounds_convolutions: bool = True
+) -> Any:  # WhisperSpec; the library has no type information
     """The specification of a checkpoint, for upstream's ``validate``, ``optimize`` and ``save``.
+
+    Upstream's ``optimize`` rounds convolutions to 8 bits as well, and CTranslate2 computes in floats with
+    what is left of them. Without `rounds_convolutions` they stay as they are, as when CTranslate2 rounds a
+    model while it loads it.
 
     Source: CTranslate2 4.8 `transformers.py`, `WhisperLoader`.
     """
@@ -38,6 +44,9 @@ def specification(checkpoint: Checkpoint) -> Any:  # WhisperSpec; the library ha
     for name, names in {**parts(dims), _OUTPUT: (EMBEDDING,)}.items():
         scope, _, attribute = name.rpartition("/")
         setattr(index_spec(spec, scope), attribute, Joined(checkpoint, names, _shape(names, shapes)))
+    if not rounds_convolutions:
+        for convolution in (spec.encoder.conv1, spec.encoder.conv2):
+            del convolution.weight_scale  # upstream rounds what has one
     spec.register_vocabulary(_tokens(checkpoint))
     spec.config.suppress_ids = generation["suppress_tokens"]
     spec.config.suppress_ids_begin = generation["begin_suppress_tokens"]

@@ -16,6 +16,9 @@ from distilcli.model_names import NANO, PUBLISHED, is_published_name, published,
 from distilcli.models import FORMATS, PATTERNS, conversions, slug_of
 from distilcli.paths import cache_dir
 
+_MADE = re.compile(r"(?P<slug>.+)-[0-9a-f]{12,16}(-int8)?")
+"""Name of a folder that was unpacked or converted: what from, its fingerprint, its number format."""
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
@@ -27,11 +30,13 @@ class Local:
 
 def local_models() -> Iterator[Local]:
     """Every published name, then what else is in the caches; a name that is not here has no sizes."""
-    converted = list(conversions().glob("*-" + "[0-9a-f]" * 12))
+    converted = [
+        (made["slug"], path) for path in conversions().glob("*") if (made := _MADE.fullmatch(path.name))
+    ]
 
     def sizes(slugs: set[str], repos: dict[str, str]) -> dict[str, int]:
         found = {fmt: hub.size_of(repo) for fmt, repo in repos.items() if _is_here(repo, fmt)}
-        made = sum(size_of(path) for path in converted if path.name[:-13] in slugs)
+        made = sum(size_of(path) for slug, path in converted if slug in slugs)
         return {**found, **({"converted": made} if made else {})}
 
     for name, one in PUBLISHED.items():
@@ -82,7 +87,7 @@ def remove(name: str) -> int:
 
 def _named(parent: Path, slug: str) -> list[Path]:
     return [
-        path for path in parent.glob("*") if re.fullmatch(re.escape(slug) + r"-[0-9a-f]{12,16}", path.name)
+        path for path in parent.glob("*") if (made := _MADE.fullmatch(path.name)) and made["slug"] == slug
     ]
 
 

@@ -82,11 +82,18 @@ class _Source:
 
 
 def resolve(
-    name: str, fmt: str, *, offline: bool | None = None, on_event: OnEvent | None = None
+    name: str,
+    fmt: str,
+    *,
+    kept_as: str | None = None,
+    offline: bool | None = None,
+    on_event: OnEvent | None = None,
 ) -> ModelInfo:
     """Find a model by name, ``owner/name`` or folder; download and convert it on first use.
 
-    What is on this machine is used without asking the hub. `offline` None follows ``HF_HUB_OFFLINE``.
+    What is on this machine is used without asking the hub. `offline` None follows ``HF_HUB_OFFLINE``. A
+    conversion keeps the numbers of its checkpoint, or is `kept_as` ``int8``; see
+    `distilcli.backends.base.kept_as`.
 
     Raises:
         UsageError: no such model or format, or a CTranslate2 folder where a Hugging Face one is needed.
@@ -106,7 +113,7 @@ def resolve(
                 hint="leave --backend transformers out, or give the Hugging Face checkpoint it was made from",
             )
         with _repairable(source.repair):
-            folder = _converted(name, source, on_event)
+            folder = _converted(name, source, kept_as, on_event)
     return _info(name, folder, source, facts)
 
 
@@ -167,15 +174,15 @@ def _bytes_of(name: str, on_event: OnEvent | None) -> hub.OnBytes | None:
     return lambda done, total: on_event(ModelEvent("download", name, done, total))
 
 
-def _converted(name: str, source: _Source, on_event: OnEvent | None) -> Path:
+def _converted(name: str, source: _Source, kept_as: str | None, on_event: OnEvent | None) -> Path:
     """The CTranslate2 conversion of a Hugging Face folder in the cache, made when it is not there."""
-    target = conversions() / f"{source.slug}-{_fingerprint(source.folder)}"
+    target = conversions() / "-".join([source.slug, _fingerprint(source.folder), *filter(None, [kept_as])])
     if not target.is_dir():
         from distilcli.converters import ct2
 
         tell = on_event or (lambda event: None)
         tell(ModelEvent("convert", name, 0, 1))
-        ct2.convert(source.folder, target)
+        ct2.convert(source.folder, target, kept_as)
         tell(ModelEvent("convert", name, 1, 1))
     inspect(target)
     return target

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from distilcli.backends.base import Aligner, Backend, check_name, check_options, load_backend
+from distilcli.backends.base import Aligner, Backend, check_options, kept_as, load_backend
 from distilcli.batch import Batch
 from distilcli.config import ChunkedOptions, EngineOptions, SequentialOptions, TranscribeOptions
 from distilcli.errors import DistilError, UsageError
@@ -32,14 +32,13 @@ def load_model(name: str, engine: EngineOptions | None = None, *, offline: bool 
     from distilcli import models
 
     engine = engine or EngineOptions()
-    check_name(engine.backend)
-    folder = models.resolve(name, engine.backend, offline=offline).folder
-    assistant = (
-        models.resolve(engine.assistant_model, engine.backend, offline=offline).folder
-        if engine.assistant_model
-        else None
+    kept = kept_as(engine)
+    folder, *draft = (
+        models.resolve(one, engine.backend, kept_as=kept, offline=offline).folder
+        for one in (name, engine.assistant_model)
+        if one
     )
-    return load_backend(folder, engine, assistant)
+    return load_backend(folder, engine, draft[0] if draft else None)
 
 
 def default_options(
@@ -52,7 +51,8 @@ def default_options(
     """
     from distilcli import models
 
-    info = models.resolve(name, (engine or EngineOptions()).backend, offline=offline)
+    engine = engine or EngineOptions()
+    info = models.resolve(name, engine.backend, kept_as=kept_as(engine), offline=offline)
     return TranscribeOptions(
         sequential=SequentialOptions(condition_on_previous_text=info.condition_on_previous_text),
         chunked=ChunkedOptions(chunk_length=info.chunk_length),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from distilcli.errors import UsageError
+from distilcli.inventory import remove
 from distilcli.model_folder import inspect
 from distilcli.model_names import ALIASES, NANO, PUBLISHED
 from distilcli.models import ModelEvent, resolve
@@ -105,6 +106,20 @@ def test_a_folder_is_used_where_it_lies_or_converted_once(checkpoint: Path, cach
     assert [(event.step, event.done) for event in events] == [("convert", 0), ("convert", 1)]
     assert resolve(str(checkpoint), "ctranslate2", on_event=events.append) == first
     assert len(events) == 2
+
+
+def test_what_is_kept_in_8_bits_is_a_conversion_of_its_own(checkpoint: Path, cache: Path) -> None:
+    plain = resolve(str(checkpoint), "ctranslate2")
+    events: list[ModelEvent] = []
+    rounded = resolve(str(checkpoint), "ctranslate2", kept_as="int8", on_event=events.append)
+    assert rounded.folder.parent == plain.folder.parent
+    weights = [(one.folder / "model.bin").stat().st_size for one in (plain, rounded)]
+    assert weights[1] < 0.6 * weights[0]
+    assert resolve(str(checkpoint), "ctranslate2", kept_as="int8", on_event=events.append) == rounded
+    assert len(events) == 2
+    assert remove(str(checkpoint)) > sum(weights)
+    assert not plain.folder.exists()
+    assert not rounded.folder.exists()
 
 
 def test_a_changed_checkpoint_is_converted_again(checkpoint: Path, cache: Path, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from distilcli.config import DecodeOptions, EngineOptions, changed
 from distilcli.errors import UsageError, closest
@@ -90,6 +90,10 @@ COMPUTE_TYPES = {
 """Backend -> number formats that it knows; whether a device has one shows when the model is loaded."""
 
 
+KEPT_AS = {"ctranslate2": "distilcli.backends.ct2_engine:kept_as"}
+"""Backend -> ``module:function`` for `kept_as`."""
+
+
 def check_name(backend: str) -> None:
     """Raise `UsageError` with the closest name when no such backend exists."""
     if backend not in BACKENDS:
@@ -123,9 +127,27 @@ def check_engine(options: EngineOptions) -> None:
 def load_backend(folder: Path, options: EngineOptions, assistant: Path | None = None) -> Backend:
     """Load the model in `folder` with the backend that `options` names."""
     check_engine(options)
-    module, factory = BACKENDS[options.backend].split(":")
-    backend: Backend = getattr(import_module(module), factory)(folder, options, assistant)
+    backend: Backend = _named(BACKENDS[options.backend])(folder, options, assistant)
     return backend
+
+
+def kept_as(options: EngineOptions) -> str | None:
+    """Number format in which a conversion for this engine is best kept; None for that of the checkpoint.
+
+    Raises:
+        UsageError: the backend could never honour an option.
+        EnvironmentProblem: this machine has no such device.
+    """
+    check_engine(options)
+    place = KEPT_AS.get(options.backend)
+    found: str | None = _named(place)(options) if place else None
+    return found
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 def check_options(capabilities: Capabilities, options: DecodeOptions) -> None:

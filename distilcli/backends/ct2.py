@@ -58,8 +58,6 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
     device, index = pick_device(options)
     threads = cpu_threads(options.threads)
     facts = inspect(folder, "ctranslate2")
-    tokenizer = Tokenizer.from_folder(folder)
-    check_vocabulary(folder, tokenizer)
     heads, remark = alignment_heads(facts)
 
     def start(compute_type: str, workers: int = 1) -> Whisper:
@@ -74,7 +72,11 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
                 files=with_heads(folder, heads),
             )
 
-    model, notes = start_typed(start, device, index, options.compute_type)
+    with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes longer than loading a small model
+        starting = beside.submit(start_typed, start, device, index, options.compute_type)
+        tokenizer = Tokenizer.from_folder(folder)
+        check_vocabulary(folder, tokenizer)
+        model, notes = starting.result()
     used = model.compute_type
     size = (folder / "model.bin").stat().st_size
     return Ct2Backend(

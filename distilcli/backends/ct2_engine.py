@@ -24,6 +24,12 @@ AUTO = {"cpu": ("int8", "float32"), "cuda": ("float16", "float32")}
 """What ``auto`` tries, best first."""
 
 
+def kept_as(options: EngineOptions) -> str | None:
+    """``int8`` where a processor computes in 8 bits: CTranslate2 would round the weights at each start."""
+    rounded = options.compute_type in ("auto", "int8", "int8_float32") and pick_device(options)[0] == "cpu"
+    return "int8" if rounded and "int8" in ctranslate2.get_supported_compute_types("cpu") else None
+
+
 def storage(array: NDArray[np.float32]) -> ctranslate2.StorageView:
     """The array as CTranslate2 sees it; shares memory where it can."""
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distilcli import models
 from distilcli.backends.base import Backend, Capabilities, load_backend
 from distilcli.bench.peers.base import Heard
 from distilcli.bench.systems import Counts
 from distilcli.bench.values import Case, Clip, digest_of
+from distilcli.bench.weights import for_engine
 from distilcli.config import (
     ChunkedOptions,
     DecodeOptions,
@@ -38,26 +38,30 @@ def differences(case: Case) -> tuple[str, ...]:
 def prepare(case: Case) -> Path:
     """The model's folder, downloaded and converted on first use; the draft model's as well."""
     if case.assistant:
-        models.resolve(case.assistant, case.backend)
-    return models.resolve(case.model, case.backend).folder
+        for_engine(case.assistant, _engine(case))
+    return for_engine(case.model, _engine(case))
 
 
 def load(case: Case, weights: Path) -> Ours:
     """Load the model with the backend of the case."""
-    engine = EngineOptions(
+    engine = _engine(case)
+    draft = for_engine(case.assistant, engine) if case.assistant else None
+    return Ours(case, load_backend(weights, engine, draft), options_of(case))
+
+
+def _engine(case: Case) -> EngineOptions:
+    return EngineOptions(
         backend=case.backend,
         device=case.device,
         compute_type=case.compute_type,
         threads=case.threads,
         assistant_model=case.assistant,
     )
-    draft = models.resolve(case.assistant, case.backend, offline=True).folder if case.assistant else None
-    return Ours(case, load_backend(weights, engine, draft), options_of(case))
 
 
 def options_of(case: Case) -> TranscribeOptions:
     """The options of the pipeline; the language follows with each clip."""
-    usual = default_options(case.model, EngineOptions(backend=case.backend), offline=True)
+    usual = default_options(case.model, _engine(case), offline=True)
     if case.defaults:
         return usual
     return TranscribeOptions(

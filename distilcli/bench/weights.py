@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from distilcli.config import EngineOptions
 from distilcli.paths import cache_dir
 
 
@@ -48,6 +49,18 @@ def in_format(model: str, fmt: str) -> Path:
     from distilcli import models
 
     return models.resolve(model, fmt).folder
+
+
+def for_engine(model: str, engine: EngineOptions) -> Path:
+    """The folder of a model that distilcli loads with these options.
+
+    Raises:
+        DistilError: see `distilcli.models.resolve` and `distilcli.backends.base.kept_as`.
+    """
+    from distilcli import models
+    from distilcli.backends.base import kept_as
+
+    return models.resolve(model, engine.backend, kept_as=kept_as(engine)).folder
 
 
 def chunk_length(model: str, fmt: str) -> float:

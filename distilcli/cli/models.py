@@ -65,20 +65,26 @@ def download(
     An interrupted download goes on where it stopped, and every file is checked. What the backend cannot
     read is converted at once, so that later runs need no network and lose no time.
     """
+    from distilcli.backends.base import kept_as
     from distilcli.cli.progress import reporter
+    from distilcli.config import EngineOptions
     from distilcli.models import resolve
 
+    kept = kept_as(EngineOptions(backend=backend))
     with reporter("auto", quiet=quiet, alone=True, durations=dict) as progress:
-        found = resolve(name, backend, on_event=progress.fetched)
+        found = resolve(name, backend, kept_as=kept, on_event=progress.fetched)
     typer.echo(found.folder)
 
 
 @app.command("path")
 def path(name: Name, backend: Backend = "ctranslate2") -> None:
     """Print the folder of a model, never asking the hub."""
+    from distilcli.backends.base import kept_as
+    from distilcli.config import EngineOptions
     from distilcli.models import resolve
 
-    typer.echo(resolve(name, backend, offline=True).folder)
+    kept = kept_as(EngineOptions(backend=backend))
+    typer.echo(resolve(name, backend, kept_as=kept, offline=True).folder)
 
 
 @app.command("remove")

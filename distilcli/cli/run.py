@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distilcli import models
 from distilcli.audio import probe
-from distilcli.backends.base import Backend, load_backend
+from distilcli.backends.base import Backend, kept_as, load_backend
 from distilcli.cli import live, outputs, stdout
 from distilcli.cli.doubts import Doubts
 from distilcli.cli.events import EventStream
@@ -231,8 +231,12 @@ def _load(request: Request, report: Reporter) -> tuple[Backend, list[models.Mode
     """The backend, and the models that it runs: the one asked for, and its assistant where there is one."""
     engine = request.engine
 
+    kept = kept_as(engine)
+
     def resolve(name: str) -> models.ModelInfo:
-        return models.resolve(name, engine.backend, offline=request.offline, on_event=report.fetched)
+        return models.resolve(
+            name, engine.backend, kept_as=kept, offline=request.offline, on_event=report.fetched
+        )
 
     loaded = [resolve(name) for name in (request.model, engine.assistant_model) if name]
     assistant = loaded[1].folder if engine.assistant_model else None

@@ -116,6 +116,25 @@ def test_every_file_equals_that_of_upstreams_converter(
             assert (ours / name).read_bytes() == (theirs / name).read_bytes(), (kind, name)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_weights_rounded_once_are_those_rounded_at_each_start(tmp_path: Path, dtype: str) -> None:
+    """Bit by bit: upstream's own int8 files round convolutions too, and differ."""
+    import ctranslate2
+
+    source = tiny_checkpoint(tmp_path / "tiny", layers=(2, 1), dtype=dtype)
+    convert(source, tmp_path / "as-they-are")
+    convert(source, tmp_path / "rounded", "int8")
+    features = np.random.default_rng(3).normal(size=(1, 80, 3000)).astype(np.float32)
+    prompt = Vocab(51865).prefix("de", timestamps=False)
+    answers = []
+    for name in ("as-they-are", "rounded"):
+        model = ctranslate2.models.Whisper(str(tmp_path / name), compute_type="int8")
+        states = model.encode(ctranslate2.StorageView.from_array(features))
+        (answer,) = model.generate(states, [prompt], return_scores=True, max_length=20)
+        answers.append((np.asarray(states).tobytes(), answer.sequences_ids, answer.scores))
+    assert answers[0] == answers[1]
+
+
 def test_alignment_heads_of_the_teacher_are_left_out(converted: Path) -> None:
     """A layer that the decoder lacks kills the process inside CTranslate2."""
     assert _config(converted)["alignment_heads"] == [[0, 1]]

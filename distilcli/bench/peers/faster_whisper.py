@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from distilcli.bench.peers.base import Heard
 from distilcli.bench.values import digest_of
-from distilcli.bench.weights import in_format
+from distilcli.bench.weights import for_engine
+from distilcli.config import EngineOptions
 
 if TYPE_CHECKING:
     from distilcli.bench.values import Case, Clip
@@ -30,7 +31,8 @@ def differences(case: Case) -> tuple[str, ...]:
 
 def prepare(case: Case) -> Path:
     """The CTranslate2 folder of distilcli's own backend."""
-    return in_format(case.model, "ctranslate2")
+    engine = EngineOptions(device=case.device, compute_type=case.compute_type)
+    return for_engine(case.model, engine)
 
 
 def load(case: Case, weights: Path) -> FasterWhisper:
