@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +17,7 @@ from distilcli import __version__, features, media
 from distilcli.config import VadOptions
 from distilcli.errors import InputError
 from distilcli.media import Probe, Track
+from distilcli.prefetch import Behind
 from distilcli.spool import Spool, as_float, copy, temporary_file
 from distilcli.stages import stage
 from distilcli.types import SAMPLE_RATE, Audio
@@ -101,28 +104,37 @@ def _chosen(block: NDArray[np.int16], channel: int | None, name: str) -> NDArray
 
 
 class _Ear:
-    """What comes of the samples of one channel: a spool, and where somebody speaks."""
+    """What comes of the samples of one channel: a spool, and where somebody speaks.
+
+    Speech is looked for in a thread, one block behind the decoder: neither takes longer than the other.
+    """
 
     def __init__(self, resources: ExitStack, vad: VadOptions | None) -> None:
         self.spool = resources.enter_context(Spool())
+        self._vad = vad
+        self._behind = resources.enter_context(Behind()) if vad else None
         self._detector: Detector | None = None
-        if vad:
-            with stage("vad"):
-                self._detector = Detector(vad)
 
     def hear(self, samples: NDArray[np.int16]) -> None:
         self.spool.append(samples)
-        if self._detector:
-            with stage("vad"):
-                self._detector.feed(as_float(samples))
+        if self._behind:
+            self._behind.do(partial(self._listen, samples))
 
     def audio(self, name: str, n_mels: int) -> Audio:
         """The recording, once all of it was heard."""
-        speech = self._detector.finish() if self._detector else None
-        audio = Audio(name, self.spool, speech=speech, digest=self.spool.digest)
+        audio = Audio(name, self.spool, digest=self.spool.digest)
         with stage("features"):
             features.peak(audio, n_mels)
-        return audio
+        if self._behind:
+            self._behind.done()
+        return replace(audio, speech=self._detector.finish()) if self._detector else audio
+
+    def _listen(self, samples: NDArray[np.int16]) -> None:
+        with stage("vad"):
+            if self._detector is None:
+                assert self._vad is not None
+                self._detector = Detector(self._vad)
+            self._detector.feed(as_float(samples))
 
 
 def probe(source: str | Path) -> Probe:

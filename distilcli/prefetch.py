@@ -1,6 +1,6 @@
-"""Opens what will be needed next while work goes on: in threads, in order, and never far ahead.
+"""Work in threads beside the work: opening what will be needed next, and going over what was begun.
 
-Knows functions that open and close; nothing of what they open.
+In order, never far ahead and never far behind. Knows functions; nothing of what they do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from types import TracebackType
 from typing import Generic, TypeVar
 
 from distilcli.stages import stage
@@ -61,3 +62,38 @@ class Ahead(Generic[T, R]):
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+class Behind:
+    """Does what it is handed in a thread of its own, one thing after the other.
+
+    Who hands over more than `most` things that wait has to wait, so that memory stays bounded. What goes
+    wrong is raised at a later call.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self._most = most
+        self._waiting: deque[Future[None]] = deque()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="behind")
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have this done after what was handed over before."""
+        self._wait(self._most - 1)
+        self._waiting.append(self._pool.submit(work))
+
+    def done(self) -> None:
+        """Wait until all is done."""
+        self._wait(0)
+
+    def _wait(self, left: int) -> None:
+        with stage("idle"):
+            while len(self._waiting) > left:
+                self._waiting.popleft().result()

@@ -43,7 +43,7 @@ RULES = [
     Rule("paths", "", "platformdirs"),
     Rule("spans", "types"),
     Rule("vad", "types config", "numpy faster_whisper"),
-    Rule("audio", f"{SOUND} config", "numpy"),
+    Rule("audio", f"{SOUND} config prefetch", "numpy"),
     Rule("media", SOUND, "numpy av"),
     Rule("spool", SOUND, "numpy"),
     Rule("features", SOUND, "numpy"),

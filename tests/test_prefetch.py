@@ -1,14 +1,15 @@
-"""Opening ahead: order, how far, what happens to what nobody takes."""
+"""Opening ahead: order, how far, what happens to what nobody takes; and following behind."""
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilcli.prefetch import Ahead, Stopped
+from distilcli.prefetch import Ahead, Behind, Stopped
 
 NOBODY = pytest.fail
 
@@ -85,3 +86,32 @@ def test_an_error_reaches_whoever_asks() -> None:
     assert next(results) == 0
     with pytest.raises(ValueError, match="one"):
         next(results)
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 4))
+def test_what_follows_behind_is_done_in_order(items: list[int], most: int) -> None:
+    found: list[int] = []
+    with Behind(most) as behind:
+        for item in items:
+            behind.do(partial(found.append, item))
+        behind.done()
+        assert found == items
+
+
+def test_who_runs_ahead_has_to_wait() -> None:
+    """Whenever a third thing is handed over, the first of the two that waited is done."""
+    done: list[int] = []
+    with Behind(2) as behind:
+        for number in range(10):
+            behind.do(partial(done.append, number))
+            assert len(done) >= number - 1
+
+
+def test_what_goes_wrong_behind_is_raised_in_front() -> None:
+    def wrong() -> None:
+        raise ValueError("wrong")
+
+    with Behind() as behind:
+        behind.do(wrong)
+        with pytest.raises(ValueError, match="wrong"):
+            behind.done()
