@@ -23,7 +23,7 @@ from distilcli.stages import stage
 from distilcli.types import SAMPLE_RATE, Audio
 from distilcli.vad import Detector
 
-__all__ = ["STDIN", "Probe", "Track", "from_array", "open_audio", "open_channels", "probe"]
+__all__ = ["STDIN", "Probe", "Track", "from_array", "may_wait", "open_audio", "open_channels", "probe"]
 
 STDIN = "-"
 """The source that stands for standard input."""
@@ -46,18 +46,20 @@ def open_audio(
     `source` is a path, ``-`` for standard input, or an http(s) URL; `track` chooses an audio track, counted
     from 1. The samples are those of faster-whisper's `decode_audio`; `Audio.log_mel_peak` is known for
     `n_mels`, and `Audio.speech` where `vad` says how to look for it. `progress` hears the seconds decoded so
-    far and the recording's length (None where unknown); `warn` hears of damage that cost a part of the
-    recording. Raises `InputError` where there is no usable audio, and `EnvironmentProblem` where the cache
-    folder cannot be written.
+    far (0 while a URL is being fetched) and the recording's length (None where unknown), and may raise to
+    give up; `warn` hears of damage that cost a part of the recording.
+
+    Raises:
+        InputError: there is no usable audio.
+        EnvironmentProblem: the cache folder cannot be written.
     """
-    name = _name(source)
+    name, tell = _name(source), progress or _ignore_progress
     with ExitStack() as resources:
         ear = _Ear(resources, vad)
-        with stage("decode"), _opened(source) as file:
+        with stage("decode"), _opened(source, lambda: tell(0.0, None)) as file:
             for block in media.decode(file, name, track, warn or _ignore):
                 ear.hear(block.samples)
-                if progress:
-                    progress(len(ear.spool) / SAMPLE_RATE, block.total)
+                tell(len(ear.spool) / SAMPLE_RATE, block.total)
         yield ear.audio(name, n_mels)
 
 
@@ -76,10 +78,10 @@ def open_channels(
 
     Raises `InputError` as well where there is no such channel, and where their number changes on the way.
     """
-    name = _name(source)
+    name, tell = _name(source), progress or _ignore_progress
     with ExitStack() as resources:
         ears: list[_Ear] = []
-        with stage("decode"), _opened(source) as file:
+        with stage("decode"), _opened(source, lambda: tell(0.0, None)) as file:
             for block in media.decode(file, name, track, warn or _ignore, split=True):
                 samples = _chosen(block.samples, channel, name)
                 ears = ears or [_Ear(resources, vad) for _ in samples]
@@ -87,8 +89,7 @@ def open_channels(
                     raise InputError(f"{name}: the number of channels changes on the way")
                 for ear, one in zip(ears, samples, strict=True):
                     ear.hear(one)
-                if progress:
-                    progress(len(ears[0].spool) / SAMPLE_RATE, block.total)
+                tell(len(ears[0].spool) / SAMPLE_RATE, block.total)
         yield tuple(ear.audio(name, n_mels) for ear in ears)
 
 
@@ -137,6 +138,11 @@ class _Ear:
             self._detector.feed(as_float(samples))
 
 
+def may_wait(source: str | Path) -> bool:
+    """Whether reading a recording may wait for another program: standard input, and named pipes."""
+    return source == STDIN or Path(source).is_fifo()
+
+
 def probe(source: str | Path) -> Probe:
     """Tracks and duration of a recording, from its headers; a URL is fetched whole. Raises `InputError`."""
     with _opened(source) as file:
@@ -161,16 +167,22 @@ def _ignore(message: str) -> None:
     """The listener of a caller who did not ask."""
 
 
+def _ignore_progress(seconds: float, duration: float | None) -> None:
+    """As `_ignore`."""
+
+
 def _name(source: str | Path) -> str:
     return "standard input" if source == STDIN else str(source)
 
 
-def _opened(source: str | Path) -> AbstractContextManager[IO[bytes]]:
+def _opened(
+    source: str | Path, check: Callable[[], None] = lambda: None
+) -> AbstractContextManager[IO[bytes]]:
     if isinstance(source, str):
         if source == STDIN:
             return _standard_input()
         if source.lower().startswith(("http://", "https://")):
-            return _fetched(source)
+            return _fetched(source, check)
     return _file(Path(source))
 
 
@@ -210,14 +222,14 @@ def _standard_input() -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _fetched(url: str) -> Iterator[IO[bytes]]:
+def _fetched(url: str, check: Callable[[], None]) -> Iterator[IO[bytes]]:
     with temporary_file() as spooled:
         with stage("idle"):
-            _fetch(url, spooled)
+            _fetch(url, spooled, check)
         yield spooled
 
 
-def _fetch(url: str, file: IO[bytes]) -> None:
+def _fetch(url: str, file: IO[bytes], check: Callable[[], None]) -> None:
     import http.client  # here: most runs fetch nothing, and these three cost 4 % of a cold start
     import urllib.error
     import urllib.request
@@ -226,7 +238,7 @@ def _fetch(url: str, file: IO[bytes]) -> None:
         request = urllib.request.Request(url, headers={"User-Agent": f"distilcli/{__version__}"})
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
             expected = response.headers.get("Content-Length")
-            size = copy(response, file)
+            size = copy(response, file, check)
     except urllib.error.HTTPError as error:
         raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (http.client.HTTPException, OSError, ValueError) as error:

@@ -77,6 +77,8 @@ class Batch:
     def _flows(self) -> Iterator[tuple[Part, Flow]]:
         """Open the recordings one after the other, as the driver asks for them."""
         for opened in self._recordings:
+            for warning in opened.warnings:
+                self.listener.warning(warning)
             if opened.error is not None:
                 self.results[opened.index] = opened.error
                 self.listener.file_failed(opened.source, opened.error)

@@ -55,6 +55,7 @@ class ModelInfo:
     distil: bool
     chunk_length: float
     condition_on_previous_text: bool
+    n_mels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,8 @@ def _info(name: str, folder: Path, source: _Source, facts: ModelFolder) -> Model
         chunk_length = 25.0 if facts.n_mels == 128 else 15.0
     else:
         chunk_length = 30.0
-    return ModelInfo(name, folder, source.repo, distil, chunk_length, not distil and name != NANO)
+    prompted = not distil and name != NANO
+    return ModelInfo(name, folder, source.repo, distil, chunk_length, prompted, facts.n_mels)
 
 
 def _locate(name: str, fmt: str, offline: bool | None, on_event: OnEvent | None) -> _Source:

@@ -18,7 +18,10 @@ from distilcli.listener import Listener
 from distilcli.opening import Opening
 from distilcli.types import Audio, Transcript
 
-__all__ = ["Listener", "check", "default_options", "load_model", "transcribe", "transcribe_many"]
+__all__ = [
+    *("Listener", "Opening", "check", "default_options", "load_model"),
+    *("transcribe", "transcribe_many", "transcribe_opened"),
+]
 
 
 def load_model(name: str, engine: EngineOptions | None = None, *, offline: bool | None = None) -> Backend:
@@ -110,12 +113,23 @@ def transcribe_many(
         UsageError: the model or the backend cannot honour an option, and nothing has been read then; or a
             recording is not the one that the journal is about.
     """
-    check(backend, options)
     given = [source if isinstance(source, Audio) else str(source) for source in sources]
     hears = listener or Listener()
     n_mels = backend.capabilities.n_mels
     opening = Opening(given, options, hears, n_mels=n_mels, track=track, jobs=jobs)
-    return Batch(opening, backend, options, hears, journal).run()
+    return transcribe_opened(opening, backend, options, hears, journal)
+
+
+def transcribe_opened(
+    opening: Opening,
+    backend: Backend,
+    options: TranscribeOptions,
+    listener: Listener,
+    journal: Journal | None = None,
+) -> list[Transcript | DistilError]:
+    """As `transcribe_many`, of recordings whose reading may have begun while the model was being loaded."""
+    check(backend, options)
+    return Batch(opening, backend, options, listener, journal).run()
 
 
 def check(backend: Backend, options: TranscribeOptions) -> None:

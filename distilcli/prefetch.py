@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
@@ -27,37 +27,58 @@ class Ahead(Generic[T, R]):
     """What `opened` makes of each item, in their order; up to `jobs` are being opened or wait at a time.
 
     `opened` is handed a function that raises `Stopped` when it should give up, and calls it now and then.
-    `closed` takes what was opened for nobody. With one job nothing happens before it is asked for.
+    `closed` takes what was opened for nobody. With one job nothing happens before it is asked for, or begun.
     """
 
     def __init__(
-        self, items: Iterable[T], opened: Callable[[T, Callable[[], None]], R], closed: Callable[[R], None]
+        self,
+        items: Iterable[T],
+        opened: Callable[[T, Callable[[], None]], R],
+        closed: Callable[[R], None],
+        jobs: int,
     ) -> None:
-        self._items, self._opened, self._closed = items, opened, closed
+        self._items, self._opened, self._closed = iter(items), opened, closed
+        self._jobs = jobs
         self._stop = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[R]] = deque()
 
-    def results(self, jobs: int) -> Iterator[R]:
+    def begin(self) -> None:
+        """Begin to open the first items; `close` is needed after that, unless all results are taken."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="prefetch")
+            self._submit(self._jobs)
+
+    def results(self) -> Generator[R, None, None]:
         """Open the items one after the other; closing the generator closes what was not taken."""
-        if jobs == 1:
+        try:
+            if self._jobs > 1:
+                self.begin()
+            while self._waiting:
+                with stage("idle"):
+                    found = self._waiting.popleft().result()
+                if self._jobs > 1:
+                    self._submit(1)
+                yield found
             for item in self._items:
                 yield self._opened(item, self._check)
-            return
-        waiting: deque[Future[R]] = deque()
-        items = iter(self._items)
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="prefetch")
-        try:
-            waiting += (pool.submit(self._opened, item, self._check) for item in islice(items, jobs))
-            while waiting:
-                with stage("idle"):
-                    found = waiting.popleft().result()
-                waiting += (pool.submit(self._opened, item, self._check) for item in islice(items, 1))
-                yield found
         finally:
-            self._stop.set()
-            pool.shutdown(cancel_futures=True)
-            for one in waiting:
-                if not one.cancelled() and one.exception() is None:
-                    self._closed(one.result())
+            self.close()
+
+    def close(self) -> None:
+        """Close what was not taken, and give up what goes on; calling it twice is harmless."""
+        self._stop.set()
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+        while self._waiting:
+            one = self._waiting.popleft()
+            if not one.cancelled() and one.exception() is None:
+                self._closed(one.result())
+
+    def _submit(self, count: int) -> None:
+        assert self._pool is not None
+        for item in islice(self._items, count):
+            self._waiting.append(self._pool.submit(self._opened, item, self._check))
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, BinaryIO
@@ -104,10 +104,14 @@ def temporary_file() -> IO[bytes]:
         return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
-def copy(source: BinaryIO, file: IO[bytes]) -> int:
-    """Append a stream to a file of the cache folder, rewind the file, and return the bytes copied."""
+def copy(source: BinaryIO, file: IO[bytes], check: Callable[[], None] = lambda: None) -> int:
+    """Append a stream to a file of the cache folder, rewind the file, and return the bytes copied.
+
+    `check` is called now and then, and may raise to give up.
+    """
     size = 0
     while block := source.read(_COPY_BYTES):
+        check()
         _write(file, memoryview(block))
         size += len(block)
     file.seek(0)

@@ -16,8 +16,8 @@ NOBODY = pytest.fail
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 6))
 def test_results_come_in_order(items: list[int], jobs: int) -> None:
-    ahead = Ahead(items, lambda item, check: item * 2, NOBODY)
-    assert list(ahead.results(jobs)) == [2 * item for item in items]
+    ahead = Ahead(items, lambda item, check: item * 2, NOBODY, jobs)
+    assert list(ahead.results()) == [2 * item for item in items]
 
 
 def test_one_job_does_nothing_before_it_is_asked_for() -> None:
@@ -27,10 +27,40 @@ def test_one_job_does_nothing_before_it_is_asked_for() -> None:
         begun.append(item)
         return item
 
-    results = Ahead([1, 2, 3], opened, NOBODY).results(1)
+    results = Ahead([1, 2, 3], opened, NOBODY, 1).results()
     assert begun == []
     assert next(results) == 1
     assert begun == [1]
+
+
+def test_what_was_begun_is_being_opened_before_it_is_asked_for() -> None:
+    begun = {item: threading.Event() for item in range(3)}
+
+    def opened(item: int, check: object) -> int:
+        begun[item].set()
+        return item
+
+    ahead = Ahead(begun, opened, NOBODY, 1)
+    ahead.begin()
+    assert begun[0].wait(30)
+    results = ahead.results()
+    assert next(results) == 0
+    assert not begun[1].is_set()
+    assert list(results) == [1, 2]
+
+
+def test_what_was_begun_for_nobody_is_closed() -> None:
+    ready, closed = threading.Event(), list[int]()
+
+    def opened(item: int, check: object) -> int:
+        ready.set()
+        return item
+
+    ahead = Ahead([7, 8], opened, closed.append, 1)
+    ahead.begin()
+    assert ready.wait(30)
+    ahead.close()
+    assert closed == [7]
 
 
 def test_several_are_opened_at_a_time_and_no_more() -> None:
@@ -47,7 +77,7 @@ def test_several_are_opened_at_a_time_and_no_more() -> None:
             now -= 1
         return item
 
-    assert list(Ahead(range(9), opened, NOBODY).results(3)) == list(range(9))
+    assert list(Ahead(range(9), opened, NOBODY, 3).results()) == list(range(9))
     assert most == 3
 
 
@@ -67,7 +97,7 @@ def test_what_nobody_takes_is_closed_and_what_goes_on_gives_up() -> None:
                 raise
         return item
 
-    results = Ahead(range(9), opened, closed.append).results(3)
+    results = Ahead(range(9), opened, closed.append, 3).results()
     assert next(results) == 0
     assert ready.wait(30)
     results.close()
@@ -82,7 +112,7 @@ def test_an_error_reaches_whoever_asks() -> None:
             raise ValueError("one")
         return item
 
-    results = Ahead(range(3), opened, lambda item: None).results(2)
+    results = Ahead(range(3), opened, lambda item: None, 2).results()
     assert next(results) == 0
     with pytest.raises(ValueError, match="one"):
         next(results)

@@ -6,7 +6,7 @@ Imported inside the command's body only: it brings the pipeline, and with it num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from distilcli.errors import (
     UsageError,
 )
 from distilcli.journal import Journal
-from distilcli.pipeline import Listener, check, transcribe_many
+from distilcli.pipeline import Listener, Opening, check, transcribe_opened
 from distilcli.stages import measured, stage
 from distilcli.types import Segment, Span, Transcript
 from distilcli.writers import writers
@@ -171,52 +171,77 @@ def _journaled(run: _Run, report: Reporter) -> None:
 def _work(run: _Run, report: Reporter) -> None:
     request = run.request
     with stage("loading"):
-        backend, loaded = _load(request, report)
-    info = loaded[0]
-    try:
-        options = request.options_for(info)
+        found = _models(request, report)
+    options = request.options_for(found[0])
+    with ExitStack() as resources:
+        # Before the model is loaded: the first recording is read meanwhile.
+        opening = None if request.live else resources.enter_context(_opening(run, found[0], options, report))
+        with stage("loading"):
+            backend = load_backend(found[0].folder, request.engine, found[1].folder if found[1:] else None)
+        resources.callback(backend.close)
         check(backend, options)
-        capabilities = backend.capabilities
-        label = f"{capabilities.backend} {capabilities.compute_type} on {capabilities.device}"
-        report.note(f"model {info.name}: {label}")
-        for note in capabilities.notes:
-            report.note(note)
-        if run.journal:
-            run.journal.begin(key_of(request, loaded, capabilities, options), restart=request.restart)
-            if run.journal.answered:
-                report.note(f"resuming: {run.journal.answered} windows answered before")
-            if run.journal.segments:
-                report.note(f"going on after {len(run.journal.segments)} segments of the run before")
-        blank = Transcript(
-            segments=(),
-            language=options.language if backend.tokenizer.vocab.multilingual else "en",
-            duration=0.0,
-            model=info.name,
-            backend=label,
-            task=options.decode.task,
-        )
-        kind = live.LiveWriter if request.live else outputs.FileWriter
-        run.writer = kind(run.targets, blank, report.note, writers(request.output.lines))
-        run.writer.resumed = run.journal is not None and run.journal.answered > 0
-        if run.report:
-            run.report.engine = Engine(info, capabilities, _effective(options))
-        listener = _Broadcast(
-            run, run.writer, [run.results, run.doubts, *_printers(run, info.name, report), report]
-        )
-        if request.live:
+        _go_on(run, report, backend, key_of(request, found, backend.capabilities, options))
+        listener = _listener(run, report, found[0], backend, options)
+        if opening is None:
             live.transcribe(run.sources[0], request, backend, options, listener, run.journal)
-            return
-        transcribe_many(
-            run.usable,
-            backend,
-            options,
-            listener,
-            track=request.audio_track,
-            journal=run.journal,
-            jobs=request.jobs,
-        )
-    finally:
-        backend.close()
+        else:
+            transcribe_opened(opening, backend, options, listener, run.journal)
+
+
+def _models(request: Request, report: Reporter) -> list[models.ModelInfo]:
+    """The models that the backend runs: the one asked for, and its assistant where there is one."""
+    engine, kept = request.engine, kept_as(request.engine)
+    return [
+        models.resolve(name, engine.backend, kept_as=kept, offline=request.offline, on_event=report.fetched)
+        for name in (request.model, engine.assistant_model)
+        if name
+    ]
+
+
+def _opening(run: _Run, info: models.ModelInfo, options: TranscribeOptions, report: Reporter) -> Opening:
+    request = run.request
+    return Opening(
+        run.usable, options, report, n_mels=info.n_mels, track=request.audio_track, jobs=request.jobs
+    )
+
+
+def _go_on(run: _Run, report: Reporter, backend: Backend, key: dict[str, object]) -> None:
+    """Say what does the work, and take up the journal of an earlier run."""
+    report.note(f"model {run.request.model}: {_label(backend)}")
+    for note in backend.capabilities.notes:
+        report.note(note)
+    if run.journal:
+        run.journal.begin(key, restart=run.request.restart)
+        if run.journal.answered:
+            report.note(f"resuming: {run.journal.answered} windows answered before")
+        if run.journal.segments:
+            report.note(f"going on after {len(run.journal.segments)} segments of the run before")
+
+
+def _listener(
+    run: _Run, report: Reporter, info: models.ModelInfo, backend: Backend, options: TranscribeOptions
+) -> Listener:
+    """Everybody who hears of the run: the writer of files first."""
+    request = run.request
+    blank = Transcript(
+        segments=(),
+        language=options.language if backend.tokenizer.vocab.multilingual else "en",
+        duration=0.0,
+        model=info.name,
+        backend=_label(backend),
+        task=options.decode.task,
+    )
+    kind = live.LiveWriter if request.live else outputs.FileWriter
+    run.writer = kind(run.targets, blank, report.note, writers(request.output.lines))
+    run.writer.resumed = run.journal is not None and run.journal.answered > 0
+    if run.report:
+        run.report.engine = Engine(info, backend.capabilities, _effective(options))
+    return _Broadcast(run, run.writer, [run.results, run.doubts, *_printers(run, info.name, report), report])
+
+
+def _label(backend: Backend) -> str:
+    capabilities = backend.capabilities
+    return f"{capabilities.backend} {capabilities.compute_type} on {capabilities.device}"
 
 
 def _effective(options: TranscribeOptions) -> dict[str, object]:
@@ -225,22 +250,6 @@ def _effective(options: TranscribeOptions) -> dict[str, object]:
         "condition_on_previous_text": options.sequential.condition_on_previous_text,
         "chunk_length": options.chunked.chunk_length,
     }
-
-
-def _load(request: Request, report: Reporter) -> tuple[Backend, list[models.ModelInfo]]:
-    """The backend, and the models that it runs: the one asked for, and its assistant where there is one."""
-    engine = request.engine
-
-    kept = kept_as(engine)
-
-    def resolve(name: str) -> models.ModelInfo:
-        return models.resolve(
-            name, engine.backend, kept_as=kept, offline=request.offline, on_event=report.fetched
-        )
-
-    loaded = [resolve(name) for name in (request.model, engine.assistant_model) if name]
-    assistant = loaded[1].folder if engine.assistant_model else None
-    return load_backend(loaded[0].folder, engine, assistant), loaded
 
 
 def _printers(run: _Run, model: str, report: Reporter) -> list[Listener]:

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch):
 
 
 def info(chunk_length: float, previous: bool) -> ModelInfo:
-    return ModelInfo("m", Path("m"), None, not previous, chunk_length, previous)
+    return ModelInfo("m", Path("m"), None, not previous, chunk_length, previous, 80)
 
 
 def test_defaults_are_those_of_the_option_objects(asked) -> None:
