@@ -5,13 +5,13 @@ Source: CTranslate2 4.8 `model_spec.py` (`_serialize`, `_quantize`), `transforme
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distilcli import ct2_file
 from distilcli.converters.checkpoint import Checkpoint
 from distilcli.converters.compared import Compared, compare
 from distilcli.converters.dims import Dims
@@ -21,9 +21,6 @@ from distilcli.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-
-# The number of a format in model.bin is its place here.
-_STORED = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
 
 _NORMS = {"weight": "gamma", "bias": "beta"}
 
@@ -142,46 +139,11 @@ def fused(checkpoint: Checkpoint, names: tuple[str, ...], dtype: str) -> torch.T
     return converted(tensors[0], _torch(dtype)) if len(tensors) == 1 else joined(tensors, _torch(dtype))
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-
-
-def _index(path: Path) -> dict[str, tuple[str, _Entry]]:
-    """Name -> name and place of the variable that is stored for it: equal tensors are stored once."""
-    entries: dict[str, tuple[str, _Entry]] = {}
-    with path.open("rb") as file:
-
-        def number(kind: str) -> int:
-            return int(struct.unpack(f"<{kind}", file.read(struct.calcsize(kind)))[0])
-
-        def text() -> str:
-            return file.read(number("H")).rstrip(b"\0").decode("utf-8")
-
-        number("I")  # version
-        text()  # name of the specification
-        number("I")  # its revision
-        for _ in range(number("I")):
-            name = text()
-            shape = tuple(number("I") for _ in range(number("B")))
-            kind, size = number("B"), number("I")
-            entries[name] = name, _Entry(_STORED[kind], shape, file.tell())
-            file.seek(size, 1)
-        for _ in range(number("I")):
-            alias, name = text(), text()
-            entries[alias] = entries[name]
-    return entries
-
-
-def _read(path: Path, entry: _Entry) -> torch.Tensor:
-    import numpy as np
+def _read(path: Path, variable: ct2_file.Variable) -> torch.Tensor:
     import torch
 
-    dtype = _torch(entry.dtype)
-    raw = np.fromfile(path, np.uint8, count=prod(entry.shape) * dtype.itemsize, offset=entry.offset)
-    return torch.from_numpy(raw).view(dtype).reshape(entry.shape)
+    stored = torch.from_numpy(ct2_file.raw(path, variable))
+    return stored.view(_torch(variable.dtype)).reshape(variable.shape)
 
 
 def compare_all(path: Path, checkpoint: Checkpoint, kind: str) -> Iterator[Compared]:
@@ -190,17 +152,17 @@ def compare_all(path: Path, checkpoint: Checkpoint, kind: str) -> Iterator[Compa
     Raises:
         ModelError: a tensor is missing.
     """
-    entries = _index(path)
+    found = ct2_file.variables(path)
     for name, names in parts(checkpoint.dims).items():
-        if name not in entries:
+        if name not in found:
             raise ModelError(f"{path} has no {name}")
         dtype = dtype_of(names[0], kind, checkpoint.dtype)
         if dtype.startswith("int"):
-            stored, entry = entries[name]
+            scale = found[f"{found[name].name}_scale"]
             expected = fused(checkpoint, names, "float32")
-            yield _quantised(name, expected, _read(path, entry), _read(path, entries[f"{stored}_scale"][1]))
+            yield _quantised(name, expected, _read(path, found[name]), _read(path, scale))
         else:
-            yield compare(name, fused(checkpoint, names, dtype), _read(path, entries[name][1]), 0.0)
+            yield compare(name, fused(checkpoint, names, dtype), _read(path, found[name]), 0.0)
 
 
 def _torch(dtype: str) -> torch.dtype:

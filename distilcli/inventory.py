@@ -41,7 +41,7 @@ def local_models() -> Iterator[Local]:
 
     for name, one in PUBLISHED.items():
         repos = {fmt: one.repo(fmt) for fmt in FORMATS}
-        yield Local(name, sizes({slug_of(one.transformers)}, repos))
+        yield Local(name, sizes({slug_of(repo) for repo in repos.values()}, repos))
     known = {repo for one in PUBLISHED.values() for repo in (one.transformers, one.ctranslate2)}
     for repo in hub.cached_repos():
         if repo not in known and (found := sizes({slug_of(repo)}, dict.fromkeys(FORMATS, repo))):

@@ -115,6 +115,8 @@ def resolve(
             )
         with _repairable(source.repair):
             folder = _converted(name, source, kept_as, on_event)
+    elif fmt == CTRANSLATE2 and kept_as == "int8":
+        folder = _rounded(name, source, on_event)
     return _info(name, folder, source, facts)
 
 
@@ -178,16 +180,44 @@ def _bytes_of(name: str, on_event: OnEvent | None) -> hub.OnBytes | None:
 
 def _converted(name: str, source: _Source, kept_as: str | None, on_event: OnEvent | None) -> Path:
     """The CTranslate2 conversion of a Hugging Face folder in the cache, made when it is not there."""
-    target = conversions() / "-".join([source.slug, _fingerprint(source.folder), *filter(None, [kept_as])])
+    target = _conversion(source, kept_as)
     if not target.is_dir():
         from distilcli.converters import ct2
 
-        tell = on_event or (lambda event: None)
-        tell(ModelEvent("convert", name, 0, 1))
-        ct2.convert(source.folder, target, kept_as)
-        tell(ModelEvent("convert", name, 1, 1))
+        with _told(name, on_event):
+            ct2.convert(source.folder, target, kept_as)
     inspect(target)
     return target
+
+
+def _rounded(name: str, source: _Source, on_event: OnEvent | None) -> Path:
+    """The edition of a CTranslate2 folder in 8 bits in the cache, made when it is not there, if it can be."""
+    from distilcli.converters import ct2_rounded
+
+    if not ct2_rounded.can_be_rounded(source.folder):
+        return source.folder
+    target = _conversion(source, "int8")
+    if not target.is_dir():
+        try:
+            with _told(name, on_event):
+                ct2_rounded.round_once(source.folder, target)
+        except EnvironmentProblem:
+            return source.folder  # no space: CTranslate2 rounds it whenever it is loaded
+    inspect(target)
+    return target
+
+
+def _conversion(source: _Source, kept_as: str | None) -> Path:
+    return conversions() / "-".join([source.slug, _fingerprint(source.folder), *filter(None, [kept_as])])
+
+
+@contextmanager
+def _told(name: str, on_event: OnEvent | None) -> Iterator[None]:
+    """Say that a conversion begins and ends."""
+    tell = on_event or (lambda event: None)
+    tell(ModelEvent("convert", name, 0, 1))
+    yield
+    tell(ModelEvent("convert", name, 1, 1))
 
 
 def _fingerprint(folder: Path) -> str:
@@ -195,7 +225,8 @@ def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.json")):
         digest.update(f"{path.name}\0".encode() + path.read_bytes())
-    for path in weight_files(folder):
+    whole = folder / WEIGHTS[CTRANSLATE2][0]
+    for path in [whole] if whole.is_file() else weight_files(folder):
         state = path.stat()
         digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
         with path.open("rb") as file:

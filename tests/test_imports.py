@@ -60,10 +60,11 @@ RULES = [
     Rule("folders", "errors", "filelock"),
     Rule("quiet", "", "transformers"),
     Rule("model_folder", "errors"),
+    Rule("ct2_file", "errors", "numpy"),
     Rule("model_names", "errors model_folder"),
     Rule("hub", "errors", "huggingface_hub filelock tqdm"),
     Rule("bundled", f"errors {MODEL_FILES}"),
-    Rule("models", f"errors {MODEL_FILES} converters converters.ct2"),
+    Rule("models", f"errors {MODEL_FILES} converters converters.ct2 converters.ct2_rounded"),
     Rule("inventory", f"errors {MODEL_FILES} models"),
     Rule("doctor", f"errors {MODEL_FILES}", "av ctranslate2 packaging torch"),
     Rule(
@@ -116,7 +117,7 @@ RULES = [
     Rule("converters.upload", "errors hub", "huggingface_hub"),
     Rule(
         "converters*",
-        f"{FOUNDATION} converters converters.* tokens model_folder folders features quiet",
+        f"{FOUNDATION} converters converters.* ct2_file tokens model_folder folders features quiet",
         "ctranslate2 gguf mlx numpy onnx onnx_ir onnxruntime safetensors tokenizers torch transformers",
     ),
     Rule(

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -138,6 +139,34 @@ def test_a_converted_folder_is_no_checkpoint(checkpoint: Path, cache: Path) -> N
         UsageError, match="is a CTranslate2 model, which the transformers backend cannot read"
     ):
         resolve(str(converted), "transformers")
+
+
+def test_floats_of_a_converted_folder_are_rounded_once(
+    checkpoint: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte by byte what comes of the checkpoint itself."""
+    mine = shutil.copytree(resolve(str(checkpoint), "ctranslate2").folder, tmp_path / "mine")
+    assert resolve(str(mine), "ctranslate2").folder == mine
+    rounded = resolve(str(mine), "ctranslate2", kept_as="int8").folder
+    assert rounded.parent == cache / "converted"
+    direct = resolve(str(checkpoint), "ctranslate2", kept_as="int8").folder
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        assert (rounded / name).read_bytes() == (direct / name).read_bytes(), name
+    assert resolve(str(rounded), "ctranslate2", kept_as="int8").folder == rounded
+
+    remove(str(mine))
+    assert not rounded.exists()
+    assert mine.is_dir()
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert resolve(str(mine), "ctranslate2", kept_as="int8").folder == mine
+
+
+def test_a_file_of_another_layout_is_left_alone(checkpoint: Path, cache: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(resolve(str(checkpoint), "ctranslate2").folder, tmp_path / "mine")
+    weights = (mine / "model.bin").read_bytes()
+    assert weights[:4] == (6).to_bytes(4, "little")
+    (mine / "model.bin").write_bytes((5).to_bytes(4, "little") + weights[4:])
+    assert resolve(str(mine), "ctranslate2", kept_as="int8").folder == mine
 
 
 def test_the_bundled_model_resolves_for_both_backends(cache: Path) -> None:
