@@ -33,7 +33,6 @@ from distilcli.model_folder import read_json, write_json
 
 _FORMS_OF_A_TOKENIZER = 1.38  # bytes of tokenizer.json, vocab.json and merges.txt over those of the first
 _OTHER_FILES = 70_000  # bytes
-_END = "<|endoftext|>"
 _SUPPRESSED = ("suppress_tokens", "begin_suppress_tokens")
 
 
@@ -163,8 +162,7 @@ def _copy_tokenizer(source: Path, target: Path) -> None:
         shutil.copyfile(source / "normalizer.json", target / "normalizer.json")
     path = source / "tokenizer_config.json"
     config = read_json(path) if path.is_file() else {"tokenizer_class": "WhisperTokenizer"}
-    names = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), _END)
-    write_json(target / "tokenizer_config.json", {**names, **readable_by_all(config)})
+    write_json(target / "tokenizer_config.json", readable_by_all(config))
     _write_old_vocabulary(source / "tokenizer.json", target)
 
 

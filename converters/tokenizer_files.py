@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distilcli.errors import EnvironmentProblem, ModelError
-from distilcli.model_folder import read_json, write_json
+from distilcli.model_folder import TOKEN_NAMES, read_json, write_json
 from distilcli.tokens import N_TIMESTAMPS, Tokenizer, Vocab
 
 if TYPE_CHECKING:
@@ -157,10 +157,11 @@ def write_tokenizer(folder: Path, size: int) -> None:
 
 
 def readable_by_all(tokenizer_config: Mapping[str, object]) -> dict[str, object]:
-    """Returns the content of `tokenizer_config.json` under the key that Transformers 4 and 5 both read.
+    """Returns the content of `tokenizer_config.json` as Transformers 4 and 5 both read it.
 
-    Version 5 writes a list that version 4 takes for a table.
+    Version 5 writes a list that version 4 takes for a table, and leaves out what to pad batches with.
     """
     old, new = "extra_special_tokens", "additional_special_tokens"
     listed = isinstance(tokenizer_config.get(old), list)
-    return {new if key == old and listed else key: value for key, value in tokenizer_config.items()}
+    renamed = {new if key == old and listed else key: value for key, value in tokenizer_config.items()}
+    return {**TOKEN_NAMES, **renamed}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import stat
 import zipfile
+from collections.abc import Iterable
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 
 from distilcli.errors import ModelError
 from distilcli.folders import new_folder
+from distilcli.model_folder import TOKEN_NAMES, read_json, write_json
 from distilcli.model_names import NANO
 from distilcli.paths import cache_dir
 
@@ -36,24 +38,37 @@ def folder_of_nano() -> Path:
 def unpack(archive: Path, parent: Path) -> Path:
     """Unpack a zip archive into a folder of `parent` that is named after its content.
 
+    A tokenizer that leaves special tokens unnamed gets their names, so that the folder batches elsewhere too.
+
     Raises:
         ModelError: the archive is damaged or wants to write outside its folder.
         EnvironmentProblem: `parent` cannot be written.
     """
-    with archive.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    target = parent / f"{archive.stem}-{digest[:16]}"
-    if target.is_dir():
-        return target
-    with new_folder(target) as scratch:
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                for member in opened.infolist():
-                    _check_member(archive, member)
-                opened.extractall(scratch)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-            raise ModelError(f"{archive} is damaged: {error}", hint=_REINSTALL) from error
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            target = parent / f"{archive.stem}-{_digest(opened.infolist())}"
+            if target.is_dir():
+                return target
+            _extract(archive, opened, target)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ModelError(f"{archive} is damaged: {error}", hint=_REINSTALL) from error
     return target
+
+
+def _digest(members: Iterable[zipfile.ZipInfo]) -> str:
+    """16 hexadecimal digits of what an unpacked folder will hold, by the checksums that the archive lists."""
+    listed = [(one.filename, one.file_size, one.CRC) for one in members]
+    return hashlib.sha256(repr((listed, TOKEN_NAMES)).encode()).hexdigest()[:16]
+
+
+def _extract(archive: Path, opened: zipfile.ZipFile, target: Path) -> None:
+    with new_folder(target) as scratch:
+        for member in opened.infolist():
+            _check_member(archive, member)
+        opened.extractall(scratch)
+        tokenizer = scratch / "tokenizer_config.json"
+        if tokenizer.is_file():
+            write_json(tokenizer, {**TOKEN_NAMES, **read_json(tokenizer)})
 
 
 def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:

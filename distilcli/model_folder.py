@@ -24,6 +24,9 @@ WEIGHTS = {
 }
 """Format -> the files of which a folder of that format has at least one, beside ``config.json``."""
 
+TOKEN_NAMES = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "<|endoftext|>")
+"""What ``tokenizer_config.json`` of released models says; without ``pad_token`` Transformers cannot batch."""
+
 CONTEXTS = "audio_contexts"
 """Key of ``config.json``: lengths of sound in seconds that the model was trained for, beside 30 s."""
 

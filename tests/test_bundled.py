@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from distilcli.bundled import unpack
+from distilcli.bundled import folder_of_nano, unpack
 from distilcli.errors import EnvironmentProblem, ModelError
+
+
+def test_transformers_knows_how_to_pad_batches_of_the_bundled_model() -> None:
+    transformers = pytest.importorskip("transformers")
+    assert transformers.WhisperTokenizer.from_pretrained(folder_of_nano()).pad_token_id == 50257
 
 
 def _archive(path: Path, members: dict[str, bytes]) -> Path:
@@ -31,6 +37,14 @@ def test_unpacked_once_per_content(tmp_path: Path) -> None:
 
     _archive(archive, {"config.json": b"{}", "model.safetensors": b"better weights"})
     assert unpack(archive, tmp_path / "cache") != folder
+
+
+def test_tokens_without_a_name_get_theirs(tmp_path: Path) -> None:
+    given = {"pad_token": "<|nospeech|>", "task": None}
+    archive = _archive(tmp_path / "nano.zip", {"tokenizer_config.json": json.dumps(given).encode()})
+    found = json.loads((unpack(archive, tmp_path / "cache") / "tokenizer_config.json").read_bytes())
+    end = "<|endoftext|>"
+    assert found == {**given, "bos_token": end, "eos_token": end, "unk_token": end}
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "..\\evil", "C:evil"])

@@ -17,6 +17,7 @@ from distilcli.errors import ModelError
 from distilcli.model_folder import inspect
 from distilcli.tokens import Tokenizer
 from tests.support.checkpoint import tiny_checkpoint
+from tests.support.pipeline import batched_texts
 
 FILES = [
     "config.json",
@@ -96,6 +97,10 @@ def test_transformers_reads_all_of_it(source: Path, written: Path, imported: Pat
         assert processor.tokenizer.encode(" Hello", add_special_tokens=False) == [2425]
         assert processor.feature_extractor.feature_size == 80
         assert len(processor.tokenizer) == 51865
+
+
+def test_the_pipeline_batches(written: Path, imported: Path) -> None:
+    assert [len(batched_texts(folder)) for folder in (written, imported)] == [2, 2]
 
 
 def test_generation_config_survives_transformers(written: Path, imported: Path) -> None:
