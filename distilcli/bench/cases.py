@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -11,6 +11,8 @@ from distilcli.bench.values import OURS, Case
 from distilcli.errors import UsageError, closest
 
 STRATEGIES = ("sequential", "chunked")
+STAND_INS = {"int8_bfloat16": "int8"}
+"""Number format that only distilcli has on a CPU -> the one with which others are measured beside it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,8 @@ class Grid:
     against: tuple[str, ...] = ()
     defaults: bool = False
     """Measure every system once more as its user gets it, for each model and number of threads."""
+    on_gpu: bool = False
+    """Whether the device is a GPU, which has number formats of its own."""
 
 
 def grid_cases(grid: Grid) -> tuple[Case, ...]:
@@ -58,8 +62,27 @@ def grid_cases(grid: Grid) -> tuple[Case, ...]:
         for case, backend in product(found, grid.backends)
         if case.compute_type in COMPUTE_TYPES[backend]
     ]
-    peers = [replace(case, system=system, backend="") for case, system in product(found, grid.against)]
+    peers = [
+        replace(case, system=system, backend="", compute_type=_format_beside(case, grid))
+        for case, system in product(found, grid.against)
+    ]
     return tuple(dict.fromkeys([*ours, *peers, *_defaults(grid)]))
+
+
+def _format_beside(case: Case, grid: Grid) -> str:
+    """The number format of a peer beside a case of ours."""
+    return case.compute_type if grid.on_gpu else STAND_INS.get(case.compute_type, case.compute_type)
+
+
+def stands_in(case: Case, cases: Iterable[Case]) -> tuple[str, ...]:
+    """What a peer's case is beside cases of ours of which none has its number format."""
+    formats = {one.compute_type for one in cases if one.system == OURS}
+    if case.system == OURS or case.compute_type in formats:
+        return ()
+    lacking = [name for name in STAND_INS if name in formats and STAND_INS[name] == case.compute_type]
+    return tuple(
+        f"has the settings of {case.compute_type}, for it has no {name} on a CPU" for name in lacking
+    )
 
 
 def _defaults(grid: Grid) -> list[Case]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from distilcli import models
 from distilcli.accuracy import spelling_of
 from distilcli.bench import machine, systems
+from distilcli.bench.cases import stands_in
 from distilcli.bench.run import SETTLE, Listener, Plan, measure, with_control
 from distilcli.bench.summary import Analysis
 from distilcli.bench.values import (
@@ -121,7 +122,7 @@ def refuse_busy_machine(force: bool) -> None:
         )
 
 
-def _prepare(cases: Iterable[Case]) -> _Prepared:
+def _prepare(cases: Sequence[Case]) -> _Prepared:
     """Weights in the form that each system reads: fetched and converted here, outside every measurement."""
     found = _Prepared()
     for case in cases:
@@ -134,7 +135,7 @@ def _prepare(cases: Iterable[Case]) -> _Prepared:
             found.missing.append(Missing(system=case.label, reason=reason))
             continue
         found.cases.append(case)
-        if lines := module.differences(case):
+        if lines := (*stands_in(case, cases), *module.differences(case)):
             found.differences[case.key] = lines
     return found
 

@@ -16,7 +16,7 @@ from typing import Any
 from distilcli.bench import data as recordings
 from distilcli.bench import gate, page, session
 from distilcli.bench.cases import Grid, grid_cases
-from distilcli.bench.machine import usable_cores
+from distilcli.bench.machine import gpus, usable_cores
 from distilcli.bench.paper import PaperAsked, paper_cases, paper_data
 from distilcli.bench.rows import to_csv
 from distilcli.bench.run import SETTLE, Listener
@@ -159,6 +159,7 @@ def _cases(asked: Asked, extra: PaperAsked) -> tuple[Case, ...]:
         threads=tuple(dict.fromkeys(one or usable_cores() for one in asked.threads)),
         against=asked.against,
         defaults=asked.defaults,
+        on_gpu=asked.device.startswith("cuda") or (asked.device == "auto" and bool(gpus())),
     )
     found = grid_cases(grid)
     if not found:

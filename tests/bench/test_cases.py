@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from distilcli.bench import data
-from distilcli.bench.cases import Grid, grid_cases
+from distilcli.bench.cases import Grid, grid_cases, stands_in
 from distilcli.bench.rows import short_labels, to_csv
 from distilcli.bench.run import with_control
 from distilcli.bench.values import Case, Clip
@@ -56,6 +56,29 @@ def test_every_peer_gets_every_case_once_whatever_our_backends() -> None:
         ("faster-whisper", ""),
         ("whisper.cpp", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("device", "peers"), [("cpu", ["int8", "float32"]), ("cuda", ["int8", "int8_bfloat16", "float32"])]
+)
+def test_a_format_that_only_we_have_on_a_cpu_gives_peers_no_second_case(
+    device: str, peers: list[str]
+) -> None:
+    formats = ("int8", "int8_bfloat16", "float32")
+    grid = replace(GRID, compute_types=formats, against=("faster-whisper",), on_gpu=device == "cuda")
+    found = grid_cases(grid)
+    assert [one.compute_type for one in found if one.system == "distilcli"] == list(formats)
+    theirs = [one for one in found if one.system == "faster-whisper"]
+    assert [one.compute_type for one in theirs] == peers
+    assert [stands_in(one, found) for one in found] == [()] * len(found)
+
+
+def test_a_peer_that_stands_in_for_a_format_says_so() -> None:
+    found = grid_cases(replace(GRID, compute_types=("int8_bfloat16",), against=("faster-whisper",)))
+    ours, theirs = found
+    assert (ours.compute_type, theirs.compute_type) == ("int8_bfloat16", "int8")
+    assert stands_in(ours, found) == ()
+    assert stands_in(theirs, found) == ("has the settings of int8, for it has no int8_bfloat16 on a CPU",)
 
 
 def test_defaults_are_cases_of_their_own() -> None:

@@ -139,6 +139,18 @@ def test_a_system_that_is_not_there_is_listed_and_stops_nobody(measured: tuple[R
     assert report.differences[report.cases[0].key] == ("hears nothing",)
 
 
+def test_a_peer_beside_a_format_of_ours_alone_says_what_it_has_instead(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    ours = Case(model=str(tmp_path), device="cpu", compute_type="int8_bfloat16")
+    theirs = replace(case("0.01"), compute_type="int8")
+    report = session.bench(replace(asked(rounds=1), cases=(ours, theirs)))
+    assert [one.system for one in report.missing] == [ours.label]
+    assert report.differences[theirs.key] == (
+        "has the settings of int8, for it has no int8_bfloat16 on a CPU",
+        "hears nothing",
+    )
+
+
 def test_every_round_has_every_case_in_a_new_order(measured: tuple[Report, Heard]) -> None:
     _, heard = measured
     assert heard.total == len(heard.order) == 15
