@@ -83,8 +83,9 @@ def _write(source: Path, target: Path) -> None:
 
 def _rounded(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A matrix, shape (rows, columns), in -127 to 127, and what its rows were multiplied with."""
-    largest = np.abs(matrix).max(axis=1)
-    scales = np.float32(127) / np.where(largest == 0, np.float32(127), largest)
+    largest: NDArray[np.float32] = np.abs(matrix).max(axis=1)
+    largest[largest == 0] = 127
+    scales = np.divide(127, largest, dtype=np.float32)
     matrix *= scales[:, None]
     return np.rint(matrix, out=matrix).astype(np.int8), scales
 

@@ -38,7 +38,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Run all checks, each finding as soon as it is known."""
-    for check in (_system, _libraries, _torch, _ctranslate2, _codecs, _cache, _hub, _nano):
+    for check in (_system, _libraries, _torch, _bfloat16, _ctranslate2, _codecs, _cache, _hub, _nano):
         yield from check()
 
 
@@ -84,6 +84,16 @@ def _torch() -> Iterator[Finding]:
     if torch.backends.mps.is_available():
         found.append("mps")
     yield Finding("torch devices", OK, ", ".join(found))
+
+
+def _bfloat16() -> Iterator[Finding]:
+    """Measured here where no run has measured it; ``auto`` decides by it."""
+    from distilcli.backends.bf16_probe import speedup
+    from distilcli.backends.ct2_hybrid import verdict
+
+    found = speedup()
+    if found is not None:
+        yield Finding("bfloat16", OK, verdict(found))
 
 
 def _ctranslate2() -> Iterator[Finding]:

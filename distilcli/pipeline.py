@@ -19,8 +19,14 @@ from distilcli.opening import Opening
 from distilcli.types import Audio, Transcript
 
 __all__ = [
-    *("Listener", "Opening", "check", "default_options", "load_model"),
-    *("transcribe", "transcribe_many", "transcribe_opened"),
+    "Listener",
+    "Opening",
+    "check",
+    "default_options",
+    "load_model",
+    "transcribe",
+    "transcribe_many",
+    "transcribe_opened",
 ]
 
 

@@ -136,13 +136,6 @@ def _way(case: Case) -> str:
     return f"{case.compute_type} {case.strategy}{batch}"
 
 
-def _long_with_amx(measured: Measured) -> Found | str:
-    report = measured.benches.get("long")
-    if report and AMX not in report.machine.instructions:
-        return f"cannot be measured: {report.machine.cpu} lacks {AMX}"
-    return _fastest_beside(measured, "long", "faster-whisper")
-
-
 def _long_without_amx(measured: Measured) -> Found | str:
     """On a processor with AMX, the bench in which it is capped; on others, the one that asks nothing."""
     batched = measured.benches.get("long-batched")
@@ -184,7 +177,13 @@ QUIET, SEARCHED = (task_name(language_known=True, speech=speech) for speech in (
 DETECTED, DETECTED_SEARCHED = (task_name(language_known=False, speech=speech) for speech in (False, True))
 
 GOALS = (
-    Goal("one long recording beside faster-whisper, AMX", 1.8, TIMES, f"{BENCH} long", _long_with_amx),
+    Goal(
+        "one long recording beside faster-whisper (set for processors with AMX)",
+        1.8,
+        TIMES,
+        f"{BENCH} long",
+        partial(_fastest_beside, scenario="long", peer="faster-whisper"),
+    ),
     Goal(
         "one long recording beside faster-whisper's better mode, no AMX",
         1.05,

@@ -27,8 +27,8 @@ SCENARIOS = {
     ),
     "long-batched": Scenario(
         "long",
-        "--backends ctranslate2 --compute-type int8 --strategies sequential,chunked --batch-sizes 1,8 "
-        "--against faster-whisper",
+        "--backends ctranslate2 --compute-type int8,int8_bfloat16 --strategies sequential,chunked "
+        "--batch-sizes 1,8 --against faster-whisper",
     ),
     "long-without-amx": Scenario(
         "long",

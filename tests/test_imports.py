@@ -66,7 +66,13 @@ RULES = [
     Rule("bundled", f"errors {MODEL_FILES}"),
     Rule("models", f"errors {MODEL_FILES} converters converters.ct2 converters.ct2_rounded"),
     Rule("inventory", f"errors {MODEL_FILES} models"),
-    Rule("doctor", f"errors {MODEL_FILES}", "av ctranslate2 packaging torch"),
+    Rule(
+        "doctor",
+        f"errors {MODEL_FILES} backends.bf16_probe backends.ct2_hybrid",
+        "av ctranslate2 packaging torch",
+    ),
+    Rule("backends.bf16_probe", "errors paths writers.atomic", "torch"),
+    Rule("backends.ct2_encoder", "ct2_file", "numpy torch"),
     Rule(
         "backends.ct2*",
         f"{FOUNDATION} alignment backends.* config features model_folder stages tokens",

@@ -63,7 +63,7 @@ def test_every_goal_has_a_row_before_anything_is_measured() -> None:
 )
 def test_a_speed_is_measured_against_its_bar(theirs: float, rounds: int, verdict: str) -> None:
     made = replace(bench(1.0, theirs, rounds), machine=AMX)
-    cells = row(goals.Measured({"long": made}), "one long recording beside faster-whisper, AMX")
+    cells = row(goals.Measured({"long": made}), "one long recording beside faster-whisper (set")
     assert cells[1:5] == [
         "≥ 1.8 × as fast",
         f"{theirs:.2f}, int8 sequential beside int8 sequential",
@@ -83,14 +83,11 @@ def test_the_fastest_of_our_cases_counts() -> None:
 @pytest.mark.parametrize(("machine", "speed"), [(MACHINE, "1.10"), (AMX, "1.30")])
 def test_without_matrix_instructions_or_with_these_capped(machine: Any, speed: str) -> None:
     made = {
-        "long": bench(1.0, 1.5),
         "long-batched": bench(1.0, 1.1),
         "long-without-amx": bench(1.0, 1.3),
     }
     measured = goals.Measured({name: replace(one, machine=machine) for name, one in made.items()})
     assert row(measured, "one long recording beside faster-whisper's better mode")[2].startswith(speed)
-    lacks = row(measured, "one long recording beside faster-whisper, AMX")[2].startswith("cannot be measured")
-    assert lacks == (machine is MACHINE)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from distilcli.backends.ct2_engine import (
     storage,
     translated,
 )
+from distilcli.backends.ct2_hybrid import HYBRID, Encode, load_own_encoder, wants_own_encoder
 from distilcli.backends.device import cpu_threads
 from distilcli.backends.encoder_cache import EncoderCache
 from distilcli.backends.forced import forced
@@ -59,6 +60,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
     threads = cpu_threads(options.threads)
     facts = inspect(folder, "ctranslate2")
     heads, remark = alignment_heads(facts)
+    wanted, why = wants_own_encoder(options.compute_type, device, facts.width)
 
     def start(compute_type: str, workers: int = 1) -> Whisper:
         with translated(folder):
@@ -73,9 +75,11 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
             )
 
     with ThreadPoolExecutor(1) as beside:  # reading the tokenizer takes longer than loading a small model
-        starting = beside.submit(start_typed, start, device, index, options.compute_type)
+        asked = "int8" if wanted else options.compute_type
+        starting = beside.submit(start_typed, start, device, index, asked)
         tokenizer = Tokenizer.from_folder(folder)
         check_vocabulary(folder, tokenizer)
+        own = load_own_encoder(folder, threads, options.compute_type) if wanted else None
         model, notes = starting.result()
     used = model.compute_type
     size = (folder / "model.bin").stat().st_size
@@ -85,10 +89,10 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
         Capabilities(
             backend="ctranslate2",
             device=device if device == "cpu" else f"{device}:{index}",
-            compute_type=used,
+            compute_type=HYBRID if own else used,
             n_mels=facts.n_mels,
             batch_size=16 if device == "cuda" else 8,
-            notes=(*notes, *([remark] if remark else [])),
+            notes=(*(why if own else ()), *notes, *([remark] if remark else [])),
         ),
         folder=folder,
         start=partial(start, used),
@@ -98,6 +102,7 @@ def load(folder: Path, options: EngineOptions, assistant: Path | None = None) ->
         workers=threads,
         narrow=facts.width <= _NARROW,
         contexts=trained_contexts(folder),
+        own_encoder=own,
     )
 
 
@@ -116,12 +121,14 @@ class Ct2Backend:
         workers: int = 1,
         narrow: bool = False,
         contexts: tuple[float, ...] = (),
+        own_encoder: Encode | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.capabilities = capabilities
         self._model: Whisper | None = model
         self._folder = folder
         self._contexts = contexts
+        self._own_encoder = own_encoder
         self._start = start
         self._start_workers = start_workers
         self._narrow = narrow
@@ -185,7 +192,7 @@ class Ct2Backend:
         """Release the model and the threads."""
         self._threads.shutdown()
         self._cache.clear()
-        self._model = self._pool = None
+        self._model = self._pool = self._own_encoder = None
 
     @property
     def _main(self) -> Whisper:
@@ -210,6 +217,8 @@ class Ct2Backend:
     def _encode(self, windows: Sequence[Window]) -> list[Features]:
         """Encoder output of each window, shape (1500 or fewer, d_model), in main memory."""
         n_mels = self.capabilities.n_mels
+        if self._own_encoder:
+            return [self._own_encoder(context_mel(window, n_mels, self._contexts)) for window in windows]
         on_gpu = self.capabilities.device != "cpu"
         workers = self._workers(len(windows) > 1)
 

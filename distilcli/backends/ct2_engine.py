@@ -15,6 +15,7 @@ import numpy as np
 from ctranslate2.models import Whisper
 from numpy.typing import NDArray
 
+from distilcli.backends.ct2_hybrid import HYBRID
 from distilcli.backends.device import split_device
 from distilcli.config import EngineOptions
 from distilcli.errors import DistilError, EnvironmentProblem, ModelError, OutOfMemory, UsageError
@@ -43,9 +44,9 @@ def start_typed(
         return first_that_works(start, AUTO[device])
     supported = ctranslate2.get_supported_compute_types(device, index)
     if asked != "default" and asked not in supported:
+        usable = sorted({*supported, HYBRID} if device == "cpu" else supported)
         raise UsageError(
-            f"--compute-type {asked} is not supported on this {device}: expected one of "
-            f"{', '.join(sorted(supported))}",
+            f"--compute-type {asked} is not supported on this {device}: expected one of {', '.join(usable)}",
             hint="leave --compute-type out to have the fastest one chosen",
         )
     return start(asked), ()

@@ -14,7 +14,10 @@ class EngineOptions:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     compute_type: str = "auto"
-    """Number format of the weights; auto is int8 (transformers: float32) on CPU and float16 on CUDA."""
+    """Number format of the weights; auto is int8 (transformers: float32) on CPU and float16 on CUDA.
+
+    int8_bfloat16 on CPU: int8 with a bfloat16 encoder, which auto takes for wide models where it is faster.
+    """
     threads: int = 0
     """CPU threads in all; 0 uses the cores that this process may use."""
     attention: str | None = None

@@ -28,13 +28,13 @@ def clips() -> dict[str, Window]:
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator[Callable[[str, str], Backend]]:
-    """A function (backend, kind) -> the toy model in float32, loaded once in the session."""
+def loaded() -> Iterator[Callable[..., Backend]]:
+    """A function (backend, kind, compute type) -> the toy model, loaded once in the session."""
     opened: list[Backend] = []
 
     @cache
-    def load(name: str, kind: str) -> Backend:
-        engine = EngineOptions(backend=name, device="cpu", compute_type="float32", threads=1)
+    def load(name: str, kind: str, compute_type: str = "float32") -> Backend:
+        engine = EngineOptions(backend=name, device="cpu", compute_type=compute_type, threads=1)
         opened.append(load_backend(FOLDERS[name](kind), engine))
         return opened[-1]
 
