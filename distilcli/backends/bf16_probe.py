@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import time
-from importlib import metadata
 from pathlib import Path
 
 from distilcli.errors import OutputError
@@ -55,6 +54,10 @@ def speedup() -> float | None:
 
 def _key() -> dict[str, object] | None:
     """What the answer depends on; None without PyTorch. Does not import it."""
+    from importlib import (
+        metadata,
+    )  # here: it costs 1 % of a cold start, which needs no answer for narrow models
+
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 from distilcli import __version__
@@ -70,7 +70,7 @@ def key_of(
         "distilcli": __version__,
         "--model": models[0].name,
         "model files": [_digest(model, capabilities.backend)[:16] for model in models],
-        "--backend": f"{capabilities.backend} {version(capabilities.backend)}",
+        "--backend": f"{capabilities.backend} {import_module(capabilities.backend).__version__}",
         "--compute-type": capabilities.compute_type,
         "--device": capabilities.device.partition(":")[0],
         "--attention": request.engine.attention,
