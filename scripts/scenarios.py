@@ -21,21 +21,18 @@ class Scenario:
     needs: str = ""
 
 
+_BATCHED = (
+    "--backends ctranslate2 --strategies sequential,chunked,chunked-vad --batch-sizes 8 "
+    "--against faster-whisper"
+)
+
 SCENARIOS = {
     "long": Scenario(
         "long", f"--backends ctranslate2 --compute-type int8,int8_bfloat16 --against {CTRANSLATE2_PEERS}"
     ),
-    "long-batched": Scenario(
-        "long",
-        "--backends ctranslate2 --compute-type int8,int8_bfloat16 --strategies sequential,chunked "
-        "--batch-sizes 1,8 --against faster-whisper",
-    ),
+    "long-batched": Scenario("long", f"--compute-type int8,int8_bfloat16 {_BATCHED}"),
     "long-without-amx": Scenario(
-        "long",
-        "--backends ctranslate2 --compute-type int8 --strategies sequential,chunked --batch-sizes 1,8 "
-        "--against faster-whisper",
-        {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
-        AMX,
+        "long", f"--compute-type int8 {_BATCHED}", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, AMX
     ),
     "short": Scenario(
         "short", f"--backends ctranslate2 --compute-type int8 --detect-language --against {CTRANSLATE2_PEERS}"

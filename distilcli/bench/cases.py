@@ -10,7 +10,12 @@ from distilcli.backends.base import COMPUTE_TYPES, check_name
 from distilcli.bench.values import OURS, Case
 from distilcli.errors import UsageError, closest
 
-STRATEGIES = ("sequential", "chunked")
+STRATEGIES = ("sequential", "chunked", "chunked-vad")
+"""The last one cuts windows where nobody speaks, as faster-whisper does in its only chunked mode."""
+
+CHUNKED = {"chunked-vad": "chunked"}
+"""Strategy -> that of a peer beside it; each has one chunked mode at most."""
+
 STAND_INS = {"int8_bfloat16": "int8"}
 """Number format that only distilcli has on a CPU -> the one with which others are measured beside it."""
 
@@ -63,7 +68,13 @@ def grid_cases(grid: Grid) -> tuple[Case, ...]:
         if case.compute_type in COMPUTE_TYPES[backend]
     ]
     peers = [
-        replace(case, system=system, backend="", compute_type=_format_beside(case, grid))
+        replace(
+            case,
+            system=system,
+            backend="",
+            compute_type=_format_beside(case, grid),
+            strategy=CHUNKED.get(case.strategy, case.strategy),
+        )
         for case, system in product(found, grid.against)
     ]
     return tuple(dict.fromkeys([*ours, *peers, *_defaults(grid)]))

@@ -22,6 +22,7 @@ from distilcli.config import (
     FallbackOptions,
     SequentialOptions,
     TranscribeOptions,
+    VadOptions,
 )
 from distilcli.errors import DistilError
 from distilcli.pipeline import Listener, default_options, transcribe_many
@@ -64,8 +65,10 @@ def options_of(case: Case) -> TranscribeOptions:
     usual = default_options(case.model, _engine(case), offline=True)
     if case.defaults:
         return usual
+    long_form, _, vad = case.strategy.partition("-")
     return TranscribeOptions(
-        long_form=case.strategy,
+        long_form=long_form,
+        vad=VadOptions(filter=bool(vad)),
         decode=DecodeOptions(beam_size=case.beam_size, timestamps=case.timestamps),
         fallback=FallbackOptions(temperatures=case.temperatures),
         sequential=SequentialOptions(condition_on_previous_text=case.condition_on_previous_text),

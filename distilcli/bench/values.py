@@ -36,7 +36,7 @@ class Case:
     device: str = "auto"
     compute_type: str = "auto"
     strategy: str = "sequential"
-    """sequential or chunked; faster-whisper's batched pipeline is its chunked."""
+    """sequential, chunked or chunked-vad; faster-whisper's batched pipeline is its chunked."""
     batch_size: int = 1
     """Windows decoded together. 1 hands over one recording after the other; more, all of them at once."""
     threads: int = 1

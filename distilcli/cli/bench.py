@@ -94,7 +94,7 @@ FLAGS = [
     _flag(MEASURED, "models", "Models; the first one is the baseline.", "nano", NAMES, "-m", "--model"),
     _flag(MEASURED, "backends", "ctranslate2, transformers.", "ctranslate2,transformers", NAMES, "--backend"),
     _flag(MEASURED, "compute_type", "Number formats of the weights.", "auto", NAMES),
-    _flag(MEASURED, "strategies", "sequential, chunked.", "sequential", NAMES),
+    _flag(MEASURED, "strategies", "sequential, chunked, chunked-vad.", "sequential", NAMES),
     _flag(
         MEASURED,
         "batch_sizes",

@@ -39,6 +39,16 @@ def test_the_grid_is_the_product_of_what_is_varied() -> None:
     assert {one.threads for one in found} == {2}
 
 
+def test_a_peer_is_measured_once_beside_two_chunked_strategies() -> None:
+    grid = replace(GRID, strategies=("chunked", "chunked-vad"), against=("faster-whisper",))
+    found = [(one.system, one.strategy) for one in grid_cases(grid)]
+    assert found == [
+        ("distilcli", "chunked"),
+        ("distilcli", "chunked-vad"),
+        ("faster-whisper", "chunked"),
+    ]
+
+
 def test_a_number_format_that_a_backend_lacks_is_left_out() -> None:
     grid = replace(GRID, backends=("ctranslate2", "transformers"), compute_types=("int16", "bfloat16"))
     assert [(one.backend, one.compute_type) for one in grid_cases(grid)] == [

@@ -109,6 +109,9 @@ def test_options_are_those_of_the_case_or_the_models_own(case: Case) -> None:
     assert (chosen.long_form, chosen.chunked.chunk_length, chosen.chunked.batch_size) == ("chunked", 12.0, 3)
     assert (chosen.decode.beam_size, chosen.fallback.temperatures) == (1, (0.0, 0.4))
     assert not chosen.sequential.condition_on_previous_text
+    assert not chosen.vad.filter
+    cut = ours.options_of(replace(case, strategy="chunked-vad"))
+    assert (cut.long_form, cut.vad.filter) == ("chunked", True)
     usual = ours.options_of(replace(case, beam_size=1, strategy="chunked", defaults=True))
     assert usual.long_form == "auto"
     assert usual.decode == TranscribeOptions().decode
