@@ -34,7 +34,7 @@ def convert(source: Path, target: Path, kind: str | None = None) -> None:
 
     The weights keep the number format of the checkpoint, so every compute type can be chosen when the model
     is loaded, without a second rounding. With `kind` ``int8`` they are rounded now as CTranslate2 would round
-    them at each start: it computes the same, and starts in a quarter of the time.
+    them at each start: it computes the same, and loads in a third of the time or less.
 
     The folder appears whole or not at all, and nothing is ever replaced; of two processes that convert to one
     `target`, the second waits and does nothing.

@@ -1,4 +1,4 @@
-"""A CTranslate2 folder of floats as one of 8-bit numbers, which needs a quarter of the time to be loaded.
+"""A CTranslate2 folder of floats as one of 8-bit numbers, which loads in a third of the time or less.
 
 CTranslate2 rounds a model that computes in 8 bits whenever it loads floats; here the same is done once.
 Source: CTranslate2 4.8 `src/models/model.cc` (`set_compute_type`) and `src/ops/quantize_cpu.cc`.
