@@ -24,6 +24,7 @@ _VERSION = 6
 """Of the layout of ``model.bin`` that is written; files of another one are left alone."""
 
 _WEIGHTS = "model.bin"
+_WORDS = (".json", ".txt")  # of the files beside them: configuration, tokenizer, vocabulary
 
 
 def can_be_rounded(folder: Path) -> bool:
@@ -48,7 +49,7 @@ def round_once(source: Path, target: Path) -> None:
         if target.exists():
             return
         for path in source.iterdir():
-            if path.is_file() and path.name != _WEIGHTS:
+            if path.is_file() and path.suffix in _WORDS:  # the folder may hold weights for others
                 shutil.copyfile(path, scratch / path.name)
         _write(source / _WEIGHTS, scratch / _WEIGHTS)
         write_json(scratch / EXPORT_NOTE, {"source": str(source.resolve()), "format": "ctranslate2"})

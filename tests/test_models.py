@@ -146,12 +146,14 @@ def test_floats_of_a_converted_folder_are_rounded_once(
 ) -> None:
     """Byte by byte what comes of the checkpoint itself."""
     mine = shutil.copytree(resolve(str(checkpoint), "ctranslate2").folder, tmp_path / "mine")
+    (mine / "encoder.onnx").write_bytes(b"weights for somebody else")
     assert resolve(str(mine), "ctranslate2").folder == mine
     rounded = resolve(str(mine), "ctranslate2", kept_as="int8").folder
     assert rounded.parent == cache / "converted"
     direct = resolve(str(checkpoint), "ctranslate2", kept_as="int8").folder
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         assert (rounded / name).read_bytes() == (direct / name).read_bytes(), name
+    assert not (rounded / "encoder.onnx").exists()
     assert resolve(str(rounded), "ctranslate2", kept_as="int8").folder == rounded
 
     remove(str(mine))

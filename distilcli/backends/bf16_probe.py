@@ -54,9 +54,7 @@ def speedup() -> float | None:
 
 def _key() -> dict[str, object] | None:
     """What the answer depends on; None without PyTorch. Does not import it."""
-    from importlib import (
-        metadata,
-    )  # here: it costs 1 % of a cold start, which needs no answer for narrow models
+    from importlib import metadata  # here: it costs 1 % of the cold start of narrow models, which ask nothing
 
     try:
         version = metadata.version("torch")
